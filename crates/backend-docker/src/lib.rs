@@ -1,0 +1,1 @@
+//! Straddle on a Docker engine.

@@ -1,0 +1,1 @@
+//! Straddle on EKS and any other Kubernetes.

@@ -1,0 +1,1 @@
+//! The straddle command line.

@@ -1,0 +1,1 @@
+//! The probe program that the suite runs inside containers.

@@ -1,0 +1,140 @@
+//! The rules between fields: what is well formed and still cannot be meant.
+//!
+//! Each rule has a stable code and one line in [`RULES`]. What the JSON Schema accepts and the parser refuses, it refuses by one of these.
+
+mod order;
+mod service;
+mod task;
+
+use std::fmt;
+
+use super::AppSpec;
+use crate::{path::FieldPath, units::TimeZone};
+
+/// Every rule between fields: its code, and what it demands.
+pub const RULES: &[(&str, &str)] = &[
+    ("accept-path", "the path of an acceptance can be read"),
+    ("after-condition", "a task is awaited by `complete` or `success`, a service by `started` or `healthy`"),
+    ("after-cycle", "services and tasks do not wait for each other in a circle"),
+    ("after-scheduled", "nothing waits for a task that runs by the clock"),
+    ("after-target", "what `after` names exists"),
+    ("autoscale-bounds", "autoscaling has 1 <= min <= max (min may be 0) and at least one measure or schedule"),
+    ("container-essential", "a task has an essential container"),
+    ("container-missing", "a task has a container"),
+    ("depends-cycle", "containers do not wait for each other in a circle"),
+    ("depends-essential", "a container whose exit others await is not essential"),
+    ("depends-health", "a container that is awaited as healthy has a health check"),
+    ("depends-target", "what `depends_on` names is another container of the task"),
+    ("empty-app", "there is a service or a task"),
+    ("env-twice", "a variable is set by `env` or by `secrets`, not by both"),
+    ("expose-host", "`host` and `prefix` go with a port that speaks HTTP or HTTPS"),
+    ("expose-port", "an exposed port is a named port of a container"),
+    ("file-source", "a configuration file has `content` or `source`, not both"),
+    ("health-kind", "a health check has at least one of `exec`, `http`, `tcp`, `grpc`, and no setting of one that is absent"),
+    ("health-port", "the port of a health check is a named port of the container"),
+    ("health-time", "interval, timeout and failures of a health check are not 0"),
+    ("mount-twice", "one thing only stands at a path of a container"),
+    ("name-twice", "a service and a task do not have the same name"),
+    ("port-twice", "ports and their names are unique in a task, and published ports in an application"),
+    ("replicas-mode", "`replicas`, `autoscale` and `mode: daemon` exclude each other"),
+    ("resources-sum", "what containers reserve fits into the task, and a reservation into its limit"),
+    ("restart-policy", "details of `restart` go with a policy that restarts"),
+    ("rollout-bounds", "a rolling update can move: `min_healthy` <= 100%, `max_running` >= 100%, and room between them"),
+    ("rollout-strategy", "`bake`, `step` and `step_bake` go with a strategy that has them"),
+    ("service-reference", "a `${service...}` reference names a service and a port of it"),
+    ("stop-time", "a drain and a grace time fit into a day"),
+    ("task-attempts", "a task is tried at least once"),
+    ("ulimit-order", "a soft limit is not above the hard one"),
+    ("volume-kind", "a volume is of one kind"),
+];
+
+/// A rule that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The code of the rule, one of [`RULES`].
+    pub rule: &'static str,
+    /// The field.
+    pub path: FieldPath,
+    /// What is wrong, in the user's words.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+/// The rules that do not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violations(pub Vec<Violation>);
+
+impl fmt::Display for Violations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, Violation { path, message, help, .. }) in self.0.iter().enumerate() {
+            if at > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{path}: {message}")?;
+            if let Some(help) = help {
+                write!(f, ": {help}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Violations {}
+
+/// Collects violations.
+#[derive(Default)]
+struct Found(Vec<Violation>);
+
+impl Found {
+    fn add(&mut self, rule: &'static str, path: FieldPath, message: impl Into<String>) -> &mut Violation {
+        let at = self.0.len();
+        self.0.push(Violation { rule, path, message: message.into(), help: None });
+        &mut self.0[at]
+    }
+}
+
+impl Violation {
+    fn help(&mut self, help: impl Into<String>) {
+        self.help = Some(help.into());
+    }
+}
+
+/// Returns every rule that does not hold.
+#[must_use]
+pub fn violations(app: &AppSpec) -> Vec<Violation> {
+    let mut found = Found::default();
+    let root = FieldPath::root();
+    if app.services.is_empty() && app.tasks.is_empty() {
+        found.add("empty-app", root.clone(), "there is nothing to run").help("add a service or a task: straddle init writes an example");
+    }
+    for (name, volume) in &app.volumes {
+        task::volume(&mut found, &root.child("volumes").child(name.as_str()), volume);
+    }
+    for (at, acceptance) in app.accept.iter().enumerate() {
+        if let Some(Err(error)) = acceptance.path.as_deref().map(str::parse::<crate::path::PathPattern>) {
+            found.add("accept-path", root.child("accept").index(at).child("path"), error.message());
+        }
+    }
+    for workload in app.workloads() {
+        task::template(&mut found, &workload.path(), app, workload);
+    }
+    for (name, service) in &app.services {
+        service::service(&mut found, &root.child("services").child(name.as_str()), service);
+    }
+    for (name, task) in &app.tasks {
+        if task.attempts == 0 {
+            found
+                .add("task-attempts", root.child("tasks").child(name.as_str()).child("attempts"), "0 attempts would never run it")
+                .help("write 1 or more");
+        }
+    }
+    service::published(&mut found, app);
+    order::order(&mut found, app);
+    found.0
+}
+
+/// Returns the time zone that holds where none is written.
+pub(crate) fn utc() -> TimeZone {
+    TimeZone::utc()
+}

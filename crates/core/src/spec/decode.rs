@@ -1,0 +1,184 @@
+//! Reading typed values from nodes, reporting every problem.
+
+use std::io;
+
+use super::{
+    files::Files,
+    node::{Entry, Node, Value},
+    problem::{Problem, code},
+    shape::Shape,
+    show,
+    source::{Place, Sources, Span},
+};
+use crate::path::FieldPath;
+
+/// A type that can be read from a spec.
+///
+/// Mostly derived: see [`derive@crate::spec::Spec`].
+pub trait Spec: Sized {
+    /// Reads a value; every problem goes to `decoder`.
+    ///
+    /// Returns `None` if and only if at least one problem was reported here or below.
+    fn decode(node: &Node, path: &FieldPath, decoder: &mut Decoder<'_>) -> Option<Self>;
+
+    /// Describes the accepted form.
+    fn shape() -> Shape;
+
+    /// Rewrites short forms in place, before decoding; `name` is the key that the node stands under.
+    fn normalize(node: &mut Node, name: Option<&str>) {
+        let _ = (node, name);
+    }
+
+    /// Returns the value that an absent or empty key stands for; `None` where the key must be there.
+    #[must_use]
+    fn absent() -> Option<Self> {
+        None
+    }
+}
+
+/// Collects problems while values are read, and gives access to the files that a spec mentions.
+pub struct Decoder<'a> {
+    problems: Vec<Problem>,
+    sources: &'a Sources,
+    files: &'a dyn Files,
+    // The key that the value being read stands under; for problems about what is not there.
+    key: Option<Span>,
+    scopes: Vec<Scope>,
+}
+
+/// A struct around the value being read.
+pub(crate) struct Scope {
+    pub(crate) path: FieldPath,
+    pub(crate) shape: fn() -> Shape,
+}
+
+impl<'a> Decoder<'a> {
+    /// Makes a decoder for nodes of these sources.
+    #[must_use]
+    pub fn new(sources: &'a Sources, files: &'a dyn Files) -> Self {
+        Self { problems: Vec::new(), sources, files, key: None, scopes: Vec::new() }
+    }
+
+    /// Reports a problem that breaks a rule between fields; what it returns takes a help, more places or another code.
+    pub fn problem(
+        &mut self,
+        place: impl Into<Span>,
+        path: &FieldPath,
+        message: impl Into<String>,
+    ) -> &mut Problem {
+        self.report(Problem::new(code::RULE, message).at(place).on(path))
+    }
+
+    /// Reports a problem that was made elsewhere.
+    pub fn report(&mut self, problem: Problem) -> &mut Problem {
+        let position = self.problems.len();
+        self.problems.push(problem);
+        &mut self.problems[position]
+    }
+
+    /// Reports that a node is not of the expected type, such as `a list`; silent where a problem was reported already.
+    pub fn wrong_type(&mut self, node: &Node, path: &FieldPath, expected: &str) -> Option<&mut Problem> {
+        let kind = node.kind();
+        let message = match &node.value {
+            Value::Invalid => return None,
+            Value::Null => format!("a value is missing: {expected} is expected"),
+            Value::List(_) | Value::Map(_) => format!("this is {kind}, where {expected} is expected"),
+            Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::String(_) => {
+                format!("{} is {kind}, where {expected} is expected", show(node.written().unwrap_or_default()))
+            }
+        };
+        // What is not there, or goes on for many lines, is shown at its key.
+        let place = match &node.value {
+            Value::Null | Value::List(_) | Value::Map(_) => self.place_of(node),
+            _ => node.span,
+        };
+        Some(self.problem(place, path, message).code(code::WRONG_TYPE))
+    }
+
+    /// Reports a reference to a service where none can be filled in; tells whether there was one.
+    pub fn refuses_reference(&mut self, node: &Node, path: &FieldPath) -> bool {
+        if node.references().is_none() {
+            return false;
+        }
+        let written = show(node.written().unwrap_or_default());
+        self.problem(node, path, format!("a service reference cannot be used here: {written}"))
+            .code(code::VARIABLE)
+            .help("addresses of services can be used in `env`, and in other texts that say so");
+        true
+    }
+
+    /// Returns the number of problems so far.
+    #[must_use]
+    pub fn problem_count(&self) -> usize {
+        self.problems.len()
+    }
+
+    /// Returns the key that the value being read stands under, or else the beginning of the value.
+    #[must_use]
+    pub fn place_of(&self, node: &Node) -> Span {
+        self.key.unwrap_or_else(|| node.span.beginning())
+    }
+
+    /// Finds line and columns of a span.
+    #[must_use]
+    pub fn place(&self, span: impl Into<Span>) -> Option<Place> {
+        self.sources.place(span.into())
+    }
+
+    /// Returns the access to the files that a spec mentions.
+    #[must_use]
+    pub fn files(&self) -> &'a dyn Files {
+        self.files
+    }
+
+    /// Reads a file that is mentioned at a place; a relative path counts from the folder of the source there.
+    ///
+    /// # Errors
+    /// Returns the error of the file system.
+    pub fn read_file(&self, place: impl Into<Span>, path: &str) -> io::Result<Vec<u8>> {
+        let source = self.sources.get(place.into().source()).map_or("", |source| &*source.name);
+        self.files.read(source, path)
+    }
+
+    /// Reads the value of a map entry.
+    pub fn entry<T: Spec>(&mut self, entry: &Entry, path: &FieldPath) -> Option<T> {
+        // The user never wrote an implied key: what is missing below it is shown at the key above.
+        let key = if entry.implied { self.key } else { Some(entry.key.span) };
+        self.within(key, |decoder| T::decode(&entry.value, path, decoder))
+    }
+
+    /// Reads an item of a list.
+    pub fn item<T: Spec>(&mut self, node: &Node, path: &FieldPath) -> Option<T> {
+        self.within(None, |decoder| T::decode(node, path, decoder))
+    }
+
+    fn within<T>(&mut self, key: Option<Span>, read: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = std::mem::replace(&mut self.key, key);
+        let value = read(self);
+        self.key = outer;
+        value
+    }
+
+    pub(crate) fn open_scope(&mut self, path: &FieldPath, shape: fn() -> Shape) {
+        self.scopes.push(Scope { path: path.clone(), shape });
+    }
+
+    pub(crate) fn close_scope(&mut self) {
+        self.scopes.pop();
+    }
+
+    /// Returns the structs around the value being read, the innermost first.
+    pub(crate) fn scopes(&self) -> impl Iterator<Item = &Scope> {
+        self.scopes.iter().rev()
+    }
+
+    pub(crate) fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+}
+
+impl std::fmt::Debug for Decoder<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decoder").field("problems", &self.problems).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,101 @@
+//! Reading TOML.
+
+use ::toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{
+    node::{Entry, KeyNode, Map, Node, Style, Value},
+    problem::{Problem, code},
+    source::{SourceId, Span},
+    tree::{MAX_DEPTH, too_deep},
+};
+
+/// Reads a document; `None` stands for one that cannot be used at all, and then there is a problem.
+pub(crate) fn parse(text: &str, source: SourceId, problems: &mut Vec<Problem>) -> Option<Node> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        // What follows a first error in a line is mostly its consequence.
+        let mut last_line = None;
+        for error in errors {
+            let range = error.span().unwrap_or(0..0);
+            let line = text.get(..range.start).map(|before| before.matches('\n').count());
+            if line != last_line {
+                problems.push(syntax(text, source, error.message(), range));
+                last_line = line;
+            }
+        }
+        return None;
+    }
+    let whole = Span::new(source, 0, text.len());
+    match (Builder { source }.table(table.into_inner(), whole, 0)) {
+        Ok(value) => Some(Node::new(value, whole)),
+        Err(problem) => {
+            problems.push(*problem);
+            None
+        }
+    }
+}
+
+fn syntax(text: &str, source: SourceId, message: &str, range: std::ops::Range<usize>) -> Problem {
+    let span = Span::new(source, range.start, range.end);
+    if message.starts_with("duplicate key") {
+        let key = text.get(range).unwrap_or_default();
+        return Problem::new(code::DUPLICATE_KEY, format!("key `{key}` stands twice in one table"))
+            .at(span)
+            .with_help("remove one of them");
+    }
+    Problem::new(code::SYNTAX, message).at(span)
+}
+
+struct Builder {
+    source: SourceId,
+}
+
+impl Builder {
+    fn span<T>(&self, spanned: &Spanned<T>) -> Span {
+        let range = spanned.span();
+        Span::new(self.source, range.start, range.end)
+    }
+
+    fn table(&self, table: DeTable<'_>, span: Span, depth: usize) -> Result<Value, Box<Problem>> {
+        if depth == MAX_DEPTH {
+            return Err(Box::new(too_deep(span)));
+        }
+        let mut entries = Vec::with_capacity(table.len());
+        for (key, value) in table {
+            let span = self.span(&key);
+            let key = KeyNode { text: key.into_inner().into(), span };
+            let value = self.value(value, span, depth + 1)?;
+            entries.push(Entry { key, value, implied: false });
+        }
+        Ok(Value::Map(Map::new(entries)))
+    }
+
+    fn value(&self, value: Spanned<DeValue<'_>>, key: Span, depth: usize) -> Result<Node, Box<Problem>> {
+        let span = self.span(&value);
+        // A table that only dotted keys or headers below it speak of has no place of its own.
+        let span = if span.end() == 0 { key } else { span };
+        let scalar = |value, raw: &str| Node::scalar(value, raw, Style::Definite, span);
+        Ok(match value.into_inner() {
+            DeValue::String(text) => Node::new(Value::String(text.into_owned()), span),
+            DeValue::Integer(integer) => {
+                let value = i128::from_str_radix(integer.as_str(), integer.radix());
+                scalar(value.map_or(Value::Float(f64::INFINITY), Value::Integer), &integer.to_string())
+            }
+            DeValue::Float(float) => scalar(Value::Float(float.as_str().parse().unwrap_or(f64::NAN)), float.as_str()),
+            DeValue::Boolean(value) => scalar(Value::Bool(value), if value { "true" } else { "false" }),
+            // Dates have no type of their own in a spec.
+            DeValue::Datetime(date) => Node::new(Value::String(date.to_string()), span),
+            DeValue::Array(items) => {
+                if depth == MAX_DEPTH {
+                    return Err(Box::new(too_deep(span)));
+                }
+                let item = |item| self.value(item, span, depth + 1);
+                Node::new(Value::List(items.into_iter().map(item).collect::<Result<_, _>>()?), span)
+            }
+            DeValue::Table(table) => Node::new(self.table(table, span, depth)?, span),
+        })
+    }
+}

@@ -1,0 +1,412 @@
+//! Reading YAML 1.2.
+
+use std::{borrow::Cow, collections::HashMap};
+
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, Tag};
+
+use super::{
+    node::{Entry, KeyNode, Map, Node, Style, Value},
+    problem::{Problem, code},
+    show,
+    source::{SourceId, Span},
+    tree::{MAX_DEPTH, Size, duplicates, too_deep},
+};
+
+/// How many values aliases may add to a document.
+const MAX_ALIAS_NODES: usize = 1_000_000;
+/// How many bytes of text aliases may add to a document.
+const MAX_ALIAS_BYTES: usize = 64 * 1024 * 1024;
+
+/// Reads one document; `None` stands for a document that cannot be used at all, and then there is a problem.
+pub(crate) fn parse(text: &str, source: SourceId, problems: &mut Vec<Problem>) -> Option<Node> {
+    let mut builder = Builder::new(text, source, problems);
+    match builder.document() {
+        Ok(node) => Some(node),
+        Err(problem) => {
+            builder.problems.push(*problem);
+            None
+        }
+    }
+}
+
+/// Reads a value that is part of the program, such as an example.
+pub(crate) fn value(text: &str) -> Option<Node> {
+    let mut problems = Vec::new();
+    parse(text, SourceId::default(), &mut problems).filter(|_| problems.is_empty())
+}
+
+/// Says what a plain scalar means by the core schema of YAML 1.2.
+pub(crate) fn resolve(text: &str) -> Value {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
+        "true" | "True" | "TRUE" => return Value::Bool(true),
+        "false" | "False" | "FALSE" => return Value::Bool(false),
+        ".nan" | ".NaN" | ".NAN" => return Value::Float(f64::NAN),
+        _ => {}
+    }
+    let (negative, digits) = match text.as_bytes() {
+        [b'-', ..] => (true, &text[1..]),
+        [b'+', ..] => (false, &text[1..]),
+        _ => (false, text),
+    };
+    if matches!(digits, ".inf" | ".Inf" | ".INF") {
+        return Value::Float(if negative { f64::NEG_INFINITY } else { f64::INFINITY });
+    }
+    number(text, digits).unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+fn number(text: &str, digits: &str) -> Option<Value> {
+    let first = *digits.as_bytes().first()?;
+    if !first.is_ascii_digit() && first != b'.' {
+        return None;
+    }
+    let radix = |digits: &str, radix| i128::from_str_radix(digits, radix).ok().map(Value::Integer);
+    if let Some(octal) = text.strip_prefix("0o") {
+        return if octal.bytes().all(|byte| matches!(byte, b'0'..=b'7')) { radix(octal, 8) } else { None };
+    }
+    if let Some(hex) = text.strip_prefix("0x") {
+        return if hex.bytes().all(|byte| byte.is_ascii_hexdigit()) { radix(hex, 16) } else { None };
+    }
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(text.parse().map_or_else(|_| Value::Float(text.parse().unwrap_or(f64::INFINITY)), Value::Integer));
+    }
+    // [0-9]*(\.[0-9]*)?([eE][-+]?[0-9]+)? with at least one digit in front of the exponent
+    let (mantissa, exponent) = match digits.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['-', '+']).unwrap_or(exponent))),
+        None => (digits, None),
+    };
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let fits = is_digits(whole)
+        && is_digits(fraction)
+        && !(whole.is_empty() && fraction.is_empty())
+        && exponent.is_none_or(|exponent| !exponent.is_empty() && is_digits(exponent));
+    if fits { text.parse().ok().map(Value::Float) } else { None }
+}
+
+/// A container whose end was not read yet.
+struct Frame {
+    span: Span,
+    anchor: usize,
+    kind: Kind,
+}
+
+enum Kind {
+    List(Vec<Node>),
+    Map { entries: Vec<Entry>, key: Option<KeyNode>, merges: Vec<(KeyNode, Node)> },
+}
+
+/// A finished value that an alias may repeat.
+struct Anchored {
+    node: Node,
+    size: Size,
+}
+
+struct Builder<'t, 'p> {
+    parser: Parser<'t, StrInput<'t>>,
+    offsets: Offsets<'t>,
+    source: SourceId,
+    problems: &'p mut Vec<Problem>,
+    stack: Vec<Frame>,
+    anchors: HashMap<usize, Anchored>,
+    alias: Size,
+}
+
+type Fatal = Box<Problem>;
+
+impl<'t, 'p> Builder<'t, 'p> {
+    fn new(text: &'t str, source: SourceId, problems: &'p mut Vec<Problem>) -> Self {
+        Self {
+            parser: Parser::new_from_str(text),
+            offsets: Offsets::new(text),
+            source,
+            problems,
+            stack: Vec::new(),
+            anchors: HashMap::new(),
+            alias: Size::default(),
+        }
+    }
+
+    fn document(&mut self) -> Result<Node, Fatal> {
+        let mut root = None;
+        while let Some(event) = self.parser.next_event() {
+            let (event, span) = event.map_err(|error| Box::new(self.syntax(&error)))?;
+            let span = self.span(span);
+            let node = match event {
+                Event::DocumentStart(_) if root.is_some() => return Err(Box::new(several(span))),
+                Event::Alias(anchor) => Some(self.repeat(anchor, span)?),
+                Event::Scalar(text, style, anchor, tag) => self.scalar(text, style, anchor, tag.as_deref(), span),
+                Event::SequenceStart(anchor, tag) => {
+                    self.open(Kind::List(Vec::new()), anchor, tag.as_deref(), span)?;
+                    None
+                }
+                Event::MappingStart(anchor, tag) => {
+                    let kind = Kind::Map { entries: Vec::new(), key: None, merges: Vec::new() };
+                    self.open(kind, anchor, tag.as_deref(), span)?;
+                    None
+                }
+                Event::SequenceEnd | Event::MappingEnd => self.close(span)?,
+                Event::Nothing
+                | Event::StreamStart
+                | Event::StreamEnd
+                | Event::DocumentStart(_)
+                | Event::DocumentEnd => None,
+            };
+            if let Some(node) = node
+                && let Some(node) = self.attach(node)?
+            {
+                root = Some(node);
+            }
+        }
+        root.ok_or_else(|| Box::new(Problem::new(code::SYNTAX, "the file is empty").at(Span::new(self.source, 0, 0))))
+    }
+
+    fn span(&mut self, span: saphyr_parser::Span) -> Span {
+        let start = self.offsets.byte(span.start.index());
+        let end = self.offsets.byte(span.end.index());
+        Span::new(self.source, start, end)
+    }
+
+    fn open(&mut self, kind: Kind, anchor: usize, tag: Option<&Tag>, span: Span) -> Result<(), Fatal> {
+        self.refuse_tag(tag, span);
+        if self.stack.len() == MAX_DEPTH {
+            return Err(Box::new(too_deep(span)));
+        }
+        self.stack.push(Frame { span, anchor, kind });
+        Ok(())
+    }
+
+    fn close(&mut self, end: Span) -> Result<Option<Node>, Fatal> {
+        let Some(Frame { span, anchor, kind }) = self.stack.pop() else { return Ok(None) };
+        let value = match kind {
+            Kind::List(items) => Value::List(items),
+            Kind::Map { entries, merges, .. } => Value::Map(self.map(entries, merges)),
+        };
+        // The end of a block is only found at the next token, behind blank lines and comments.
+        let end = self.offsets.trim(span.start(), end.end());
+        let node = Node::new(value, Span::new(self.source, span.start(), end));
+        self.remember(anchor, &node)?;
+        Ok(Some(node))
+    }
+
+    fn scalar(
+        &mut self,
+        text: Cow<'t, str>,
+        style: ScalarStyle,
+        anchor: usize,
+        tag: Option<&Tag>,
+        span: Span,
+    ) -> Option<Node> {
+        let is_text = tag.is_some_and(|tag| tag.is_yaml_core_schema() && tag.suffix == "str");
+        if !is_text {
+            self.refuse_tag(tag, span);
+        }
+        let node = if style == ScalarStyle::Plain && !is_text {
+            match resolve(&text) {
+                Value::String(_) => {
+                    Node::scalar(Value::String(text.into_owned()), "", Style::Plain, span)
+                }
+                value => Node::scalar(value, &text, Style::Plain, span),
+            }
+        } else {
+            Node::new(Value::String(text.into_owned()), span)
+        };
+        if anchor > 0 {
+            let size = Size::of(&node);
+            self.anchors.insert(anchor, Anchored { node: node.clone(), size });
+        }
+        Some(node)
+    }
+
+    fn refuse_tag(&mut self, tag: Option<&Tag>, span: Span) {
+        let Some(tag) = tag else { return };
+        let tag = if tag.is_yaml_core_schema() { format!("!!{}", tag.suffix) } else { tag.to_string() };
+        let problem = Problem::new(code::SYNTAX, format!("the tag {} is not supported", show(&tag)))
+            .at(span)
+            .with_help("leave it out; only `!!str` has a meaning here");
+        self.problems.push(problem);
+    }
+
+    /// Keeps a finished value for aliases.
+    fn remember(&mut self, anchor: usize, node: &Node) -> Result<(), Fatal> {
+        if anchor == 0 {
+            return Ok(());
+        }
+        let size = Size::of(node);
+        // A copy is made already here: anchors in anchors count like aliases.
+        self.spend(size, node.span.beginning())?;
+        self.anchors.insert(anchor, Anchored { node: node.clone(), size });
+        Ok(())
+    }
+
+    fn repeat(&mut self, anchor: usize, span: Span) -> Result<Node, Fatal> {
+        let Some(Anchored { size, .. }) = self.anchors.get(&anchor) else {
+            return Err(Box::new(
+                Problem::new(code::SYNTAX, "an alias cannot stand inside the value that it repeats").at(span),
+            ));
+        };
+        let size = *size;
+        if self.stack.len() + size.depth > MAX_DEPTH {
+            return Err(Box::new(too_deep(span)));
+        }
+        self.spend(size, span)?;
+        // Problems in the copy are shown where the value stands, for there they are mended.
+        self.anchors.get(&anchor).map(|anchored| anchored.node.clone()).ok_or_else(|| Box::new(too_deep(span)))
+    }
+
+    fn spend(&mut self, size: Size, span: Span) -> Result<(), Fatal> {
+        self.alias.nodes += size.nodes;
+        self.alias.bytes += size.bytes;
+        if self.alias.nodes > MAX_ALIAS_NODES || self.alias.bytes > MAX_ALIAS_BYTES {
+            let problem = Problem::new(code::LIMIT, "the aliases of this file repeat more than a million values")
+                .at(span)
+                .with_help("write fewer aliases, or repeat smaller values");
+            return Err(Box::new(problem));
+        }
+        Ok(())
+    }
+
+    /// Puts a value into the container around it; returns the value when there is none.
+    fn attach(&mut self, node: Node) -> Result<Option<Node>, Fatal> {
+        let Some(frame) = self.stack.last_mut() else { return Ok(Some(node)) };
+        match &mut frame.kind {
+            Kind::List(items) => items.push(node),
+            Kind::Map { entries, key, merges } => match key.take() {
+                None => *key = Some(as_key(&node, self.problems)?),
+                Some(key) if is_merge(&key, &self.offsets) => merges.push((key, node)),
+                Some(key) => entries.push(Entry { key, value: node, implied: false }),
+            },
+        }
+        Ok(None)
+    }
+
+    /// Makes a map: refuses duplicate keys, and adds what `<<` brings in where the map has no key of its own.
+    fn map(&mut self, mut entries: Vec<Entry>, merges: Vec<(KeyNode, Node)>) -> Map {
+        duplicates(&mut entries, self.problems);
+        if merges.is_empty() {
+            return Map::new(entries);
+        }
+        if let [first, second, ..] = merges.as_slice() {
+            let problem = Problem::new(code::DUPLICATE_KEY, "key `<<` stands twice in one map")
+                .at(&second.0)
+                .with_help("write one `<<` with a list: `<<: [*one, *two]`")
+                .with_related(&first.0, "the first one");
+            self.problems.push(problem);
+        }
+        let mut known: std::collections::HashSet<Box<str>> =
+            entries.iter().map(|entry| entry.key.text.clone()).collect();
+        for (key, node) in merges {
+            let maps = match node.value {
+                Value::Map(map) => vec![map],
+                Value::List(items) if items.iter().all(Node::is_map) => {
+                    let map = |item: Node| if let Value::Map(map) = item.value { Some(map) } else { None };
+                    items.into_iter().filter_map(map).collect()
+                }
+                _ => {
+                    let problem = Problem::new(code::WRONG_TYPE, "`<<` takes a map or a list of maps")
+                        .at(&key)
+                        .with_help("write `<<: *name`, or `\"<<\"` for a key of that name");
+                    self.problems.push(problem);
+                    continue;
+                }
+            };
+            for mut map in maps {
+                for entry in std::mem::take(map.entries_mut()) {
+                    if known.insert(entry.key.text.clone()) {
+                        entries.push(entry);
+                    }
+                }
+            }
+        }
+        Map::new(entries)
+    }
+
+    fn syntax(&mut self, error: &ScanError) -> Problem {
+        let at = self.offsets.byte(error.marker().index());
+        let (message, help) = explain(error.info());
+        let mut problem = Problem::new(code::SYNTAX, message).at(Span::new(self.source, at, at));
+        problem.help = help;
+        problem
+    }
+}
+
+fn several(span: Span) -> Problem {
+    Problem::new(code::SYNTAX, "a second document begins here")
+        .at(span)
+        .with_help("write one document a file, and name each file")
+}
+
+/// Tells whether a key is a plain `<<`.
+fn is_merge(key: &KeyNode, offsets: &Offsets<'_>) -> bool {
+    &*key.text == "<<" && offsets.text.get(key.span.start()..key.span.end()) == Some("<<")
+}
+
+fn as_key(node: &Node, problems: &mut Vec<Problem>) -> Result<KeyNode, Fatal> {
+    let bad = |message: &str, help: &str| Problem::new(code::SYNTAX, message).at(node).with_help(help);
+    match node.text() {
+        Some(text) => Ok(KeyNode { text: text.into(), span: node.span }),
+        None if node.is_null() => {
+            problems.push(bad("a key is empty", "write a name in front of the `:`"));
+            Ok(KeyNode { text: node.written().unwrap_or_default().into(), span: node.span })
+        }
+        None => Err(Box::new(bad("a key must be a scalar", "lists and maps cannot be keys; quote a text that begins with `[` or `{`"))),
+    }
+}
+
+/// Puts an error of the parser in our words, where we have better ones.
+fn explain(info: &str) -> (String, Option<String>) {
+    let known: &[(&str, &str, &str)] = &[
+        ("mapping values are not allowed", "a `:` is not expected here", "check the indentation; quote a text that holds `: `"),
+        ("simple key expect", "a `:` is expected after this key", "write `key: value`"),
+        ("simple key expected", "a key is expected here", "check the indentation of this line"),
+        ("tab", "a tab is used as indentation", "indent with spaces"),
+        ("unknown anchor", "this alias repeats nothing", "an anchor (`&name`) must stand before its alias (`*name`)"),
+        ("did not find expected key", "a key is expected here", "keys of one map begin in the same column"),
+        ("did not find expected '-' indicator", "a `-` is expected here", "items of one list begin in the same column"),
+        ("expected ',' or ']'", "a `,` or `]` is expected here", "close the list that begins with `[`"),
+        ("expected ',' or '}'", "a `,` or `}` is expected here", "close the map that begins with `{`"),
+        ("unexpected end of stream", "the file ends inside a quoted text", "close the quotation"),
+        ("unknown escape character", "this escape is not known", "write `\\\\` for a backslash, or use single quotes"),
+        ("invalid indentation", "the indentation does not fit", "indent further than the line that it belongs to"),
+        ("did not find expected node content", "a value is expected here", "quote a text that begins with a special character"),
+        ("unexpected character", "this character cannot begin a value", "quote the text"),
+        ("recursion limit exceeded", "brackets are nested too deep", "no spec needs that"),
+    ];
+    match known.iter().find(|(part, ..)| info.contains(part)) {
+        Some((_, message, help)) => ((*message).to_owned(), Some((*help).to_owned())),
+        None => (info.to_owned(), None),
+    }
+}
+
+/// Turns character positions into byte offsets.
+struct Offsets<'t> {
+    text: &'t str,
+    // The byte offset of every 64th character; empty where every character is one byte.
+    marks: Vec<usize>,
+}
+
+impl<'t> Offsets<'t> {
+    const STEP: usize = 64;
+
+    fn new(text: &'t str) -> Self {
+        let marks = match text.is_ascii() {
+            true => Vec::new(),
+            false => text.char_indices().step_by(Self::STEP).map(|(at, _)| at).collect(),
+        };
+        Self { text, marks }
+    }
+
+    fn byte(&self, character: usize) -> usize {
+        if self.marks.is_empty() {
+            return character.min(self.text.len());
+        }
+        let Some(&mark) = self.marks.get(character / Self::STEP) else { return self.text.len() };
+        let rest = self.text.get(mark..).unwrap_or_default();
+        rest.char_indices().nth(character % Self::STEP).map_or(self.text.len(), |(at, _)| mark + at)
+    }
+
+    /// Moves the end of a block back over blank lines.
+    fn trim(&self, start: usize, end: usize) -> usize {
+        self.text.get(start..end).map_or(end, |text| start + text.trim_end().len())
+    }
+}
