@@ -31,6 +31,9 @@ pub(crate) struct ServiceDocument {
     /// How each container's image is got; no part of the revision, since it does not change what runs.
     #[serde(default)]
     pub(crate) images: Map<ImageSource>,
+    /// What the names of ports stand for; the engine knows numbers only.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(crate) port_names: Map<String>,
 }
 
 /// A task.
@@ -42,6 +45,9 @@ pub(crate) struct TaskDocument {
     pub(crate) timeout_ms: Option<u64>,
     #[serde(default)]
     pub(crate) images: Map<ImageSource>,
+    /// What the names of ports stand for; the engine knows numbers only.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(crate) port_names: Map<String>,
 }
 
 /// A network.
@@ -193,7 +199,12 @@ pub(crate) struct AfterDocument {
 /// A configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FileDocument {
-    pub(crate) content: String,
+    /// The text; nothing where the bytes are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) content: Option<String>,
+    /// The bytes where they are no text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) base64: Option<String>,
     pub(crate) mode: String,
 }
 
@@ -293,7 +304,16 @@ pub(crate) struct DoorDocument {
 pub(crate) struct DoorPort {
     /// The ports of the machine on which it is published.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) publish: Vec<u16>,
+    pub(crate) publish: Vec<PublishDocument>,
+}
+
+/// A port of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PublishDocument {
+    pub(crate) port: u16,
+    /// Whether other machines reach it; otherwise it is bound to the loopback address.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) public: bool,
 }
 
 /// How a new revision replaces the old one.

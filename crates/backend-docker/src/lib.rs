@@ -1,1 +1,7 @@
 //! Straddle on a Docker engine.
+#![allow(dead_code)]
+mod client;
+mod document;
+mod error;
+mod labels;
+mod names;

@@ -117,6 +117,12 @@ impl Bench {
         &self.scope
     }
 
+    /// Returns a bench on the same application in another environment.
+    pub(crate) fn in_environment(&self, environment: &str) -> Result<Self, Mismatch> {
+        let environment: Name = environment.parse().map_err(|error: spec::ScalarError| Mismatch::new(error.message()))?;
+        Ok(Self { scope: self.scope.clone().with_environment(&environment), ..self.clone() })
+    }
+
     pub(crate) fn for_behaviour(&self, id: &str) -> Self {
         let app = format!("{}-{id}", self.run);
         let scope = app.parse().map_or_else(|_| self.scope.clone(), |name| Scope::new(&name));
@@ -144,14 +150,17 @@ impl Bench {
             Ok(plan) => plan,
             Err(error) => return Ok(Err(error)),
         };
+        Ok(self.carry_out(&plan).await.map(|()| plan))
+    }
+
+    pub(crate) async fn carry_out(&self, plan: &Plan) -> CoreResult<()> {
         let holder = Holder {
             id: format!("{}-suite", self.scope.app()),
             description: "the conformance suite".to_owned(),
             machine: "conformance".to_owned(),
             process: std::process::id(),
         };
-        let result = Engine::default().run(&*self.orchestrator, &plan, &holder, &Context::new()).await;
-        Ok(result.map(|_| plan).map_err(Into::into))
+        Engine::default().run(&*self.orchestrator, plan, &holder, &Context::new()).await.map(drop).map_err(Into::into)
     }
 
     pub(crate) async fn intent(&self, intent: Intent) -> Result<Plan, Mismatch> {

@@ -50,11 +50,6 @@ impl Schedule {
         self.ready.pop_first()
     }
 
-    /// Returns whether a step may begin.
-    pub(super) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
-    }
-
     /// Notes that a step is done.
     pub(super) fn done(&mut self, at: usize) {
         for &next in &self.awaited_by[at] {
@@ -71,5 +66,61 @@ impl Schedule {
             open.extend(self.awaited_by[at].iter().filter(|next| lost.insert(**next)));
         }
         lost.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{
+        plan::{Action, Fingerprint, PLAN_VERSION, Step},
+        platform::ResourceKey,
+        scope::Scope,
+    };
+
+    fn plan(steps: &[(u32, &[u32])]) -> Plan {
+        let step = |&(id, depends_on): &(u32, &[u32])| Step {
+            id,
+            action: Action::Create,
+            resource: ResourceKey::new("service", id.to_string()),
+            summary: String::new(),
+            revision: None,
+            changes: Vec::new(),
+            depends_on: depends_on.to_vec(),
+            payload: Value::Null,
+        };
+        Plan {
+            version: PLAN_VERSION,
+            scope: Scope::new(&"shop".parse().unwrap()),
+            backend: "test".to_owned(),
+            place: String::new(),
+            steps: steps.iter().map(step).collect(),
+            unchanged: 0,
+            endpoints: Vec::new(),
+            findings: Vec::new(),
+            fingerprint: Fingerprint(String::new()),
+        }
+    }
+
+    #[test]
+    fn a_step_is_ready_when_all_before_it_are_done() {
+        let mut schedule = Schedule::new(&plan(&[(7, &[]), (3, &[7]), (9, &[]), (1, &[3, 9])])).unwrap();
+        assert_eq!((schedule.next(), schedule.next(), schedule.next()), (Some(0), Some(2), None));
+        schedule.done(2);
+        assert_eq!(schedule.next(), None);
+        schedule.done(0);
+        assert_eq!((schedule.next(), schedule.next()), (Some(1), None));
+        assert_eq!(schedule.lost_with(1), [3]);
+        schedule.done(1);
+        assert_eq!(schedule.next(), Some(3));
+    }
+
+    #[test]
+    fn plans_that_do_not_fit_together_are_refused() {
+        for steps in [&[(1, [2].as_slice()), (2, &[])] as &[_], &[(1, &[1])], &[(1, &[]), (1, &[])]] {
+            assert_eq!(Schedule::new(&plan(steps)).unwrap_err().kind(), ErrorKind::Invalid);
+        }
     }
 }

@@ -307,7 +307,9 @@ impl<K: Key + Ord, T: Spec> Spec for BTreeMap<K, T> {
                 Ok(key) => Some(key),
                 Err(error) => {
                     let help = error.help().map(ToOwned::to_owned);
-                    decoder.problem(&entry.key, &path, error.message()).code(code::BAD_VALUE).help = help;
+                    // An implied key repeats the one above it, where the same problem is reported.
+                    let place = if entry.implied { decoder.place_of(node) } else { entry.key.span };
+                    decoder.problem(place, &path, error.message()).code(code::BAD_VALUE).help = help;
                     None
                 }
             };

@@ -111,16 +111,20 @@ impl Walk<'_> {
         }
     }
 
-    /// Finds a part of a text in the file, if the text stands there as it is; else the whole scalar.
+    /// Finds a part of a text in the file; the whole scalar, if that part is not there or there are several.
     fn place(&self, node: &Node, range: &Range<usize>) -> Span {
         let Value::String(text) = &node.value else { return node.span };
         let source = self.sources.text(node.span);
         let quotes = usize::from(node.style == Style::Definite && source.starts_with(['"', '\'']));
-        let inner = source.get(quotes..source.len().saturating_sub(quotes));
-        if inner != Some(text.as_str()) {
-            return node.span;
+        if source.get(quotes..source.len().saturating_sub(quotes)) == Some(text.as_str()) {
+            return node.span.part(quotes + range.start..quotes + range.end);
         }
-        node.span.part(quotes + range.start..quotes + range.end)
+        // Escapes, folded lines and indentation move the text.
+        let mut same = text.get(range.clone()).into_iter().flat_map(|part| source.match_indices(part));
+        match (same.next(), same.next()) {
+            (Some((at, part)), None) => node.span.part(at..at + part.len()),
+            _ => node.span,
+        }
     }
 }
 
@@ -156,7 +160,7 @@ pub(crate) struct Fault {
 
 /// Fills in a text; `budget` is the number of bytes that variables may still fill in.
 pub(crate) fn expand(text: &str, variables: &dyn Variables, budget: &mut usize) -> Result<Vec<Part>, Vec<Fault>> {
-    let mut expander = Expander { text, at: 0, variables, budget, faults: Vec::new() };
+    let mut expander = Expander { text, at: 0, variables, budget, faults: Vec::new(), broken: false };
     let mut output = Output::default();
     // Every variable of the text is tried, so that all that are not set are reported at once.
     expander.text(&mut output, 0, true);
@@ -183,6 +187,8 @@ struct Expander<'a, 'b> {
     variables: &'a dyn Variables,
     budget: &'b mut usize,
     faults: Vec<Fault>,
+    // Whether a reference without an end was found.
+    broken: bool,
 }
 
 impl<'a> Expander<'a, '_> {
@@ -313,7 +319,10 @@ impl<'a> Expander<'a, '_> {
     fn unclosed(&mut self, start: usize) -> bool {
         // Only the opening is shown: the rest of the text is not part of it.
         self.at = start + 2;
-        if self.faults.is_empty() {
+        if !self.broken {
+            // What stands inside was read without knowing where it ends.
+            self.faults.retain(|fault| fault.range.start < start);
+            self.broken = true;
             self.fault(start, "`${` is not closed", "add the `}`, or write `$${` for the text `${`");
         }
         false

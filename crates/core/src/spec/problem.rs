@@ -117,7 +117,7 @@ impl Problems {
     #[must_use]
     pub fn new(mut problems: Vec<Problem>, sources: Sources) -> Self {
         problems.sort_by(|a, b| a.span.cmp(&b.span).then_with(|| a.path.cmp(&b.path)));
-        // An anchor that is used twice is read twice, and complains twice.
+        // A short form may read a name twice: for itself and for what it leaves out.
         problems.dedup();
         Self { problems, sources }
     }

@@ -1,5 +1,7 @@
 //! Reading TOML.
 
+use std::ops::Range;
+
 use ::toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -8,6 +10,7 @@ use ::toml::{
 use super::{
     node::{Entry, KeyNode, Map, Node, Style, Value},
     problem::{Problem, code},
+    show,
     source::{SourceId, Span},
     tree::{MAX_DEPTH, too_deep},
 };
@@ -22,7 +25,7 @@ pub(crate) fn parse(text: &str, source: SourceId, problems: &mut Vec<Problem>) -
             let range = error.span().unwrap_or(0..0);
             let line = text.get(..range.start).map(|before| before.matches('\n').count());
             if line != last_line {
-                problems.push(syntax(text, source, error.message(), range));
+                problems.push(syntax(text, source, error.message(), range, table.get_ref()));
                 last_line = line;
             }
         }
@@ -38,15 +41,42 @@ pub(crate) fn parse(text: &str, source: SourceId, problems: &mut Vec<Problem>) -
     }
 }
 
-fn syntax(text: &str, source: SourceId, message: &str, range: std::ops::Range<usize>) -> Problem {
+fn syntax(text: &str, source: SourceId, message: &str, range: Range<usize>, read: &DeTable<'_>) -> Problem {
     let span = Span::new(source, range.start, range.end);
-    if message.starts_with("duplicate key") {
-        let key = text.get(range).unwrap_or_default();
-        return Problem::new(code::DUPLICATE_KEY, format!("key `{key}` stands twice in one table"))
-            .at(span)
-            .with_help("remove one of them");
+    if !message.starts_with("duplicate key") {
+        return Problem::new(code::SYNTAX, message).at(span);
     }
-    Problem::new(code::SYNTAX, message).at(span)
+    let key = text.get(range.clone()).unwrap_or_default();
+    let problem = Problem::new(code::DUPLICATE_KEY, format!("key {} stands twice in one table", show(key)))
+        .at(span)
+        .with_help("remove one of them");
+    // The parser does not tell where the first one is; of several of that name, it cannot be known.
+    let mut same = Vec::new();
+    keys(read, &mut |place| {
+        if place.start < range.start && text.get(place.clone()) == Some(key) {
+            same.push(place);
+        }
+    });
+    match same.as_slice() {
+        [first] => problem.with_related(Span::new(source, first.start, first.end), "the first one"),
+        _ => problem,
+    }
+}
+
+/// Visits the places of all keys.
+fn keys(table: &DeTable<'_>, visit: &mut impl FnMut(Range<usize>)) {
+    for (key, value) in table {
+        visit(key.span());
+        values(value.get_ref(), visit);
+    }
+}
+
+fn values(value: &DeValue<'_>, visit: &mut impl FnMut(Range<usize>)) {
+    match value {
+        DeValue::Table(table) => keys(table, visit),
+        DeValue::Array(items) => items.iter().for_each(|item| values(item.get_ref(), visit)),
+        _ => {}
+    }
 }
 
 struct Builder {

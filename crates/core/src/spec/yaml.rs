@@ -161,7 +161,7 @@ impl<'t, 'p> Builder<'t, 'p> {
         root.ok_or_else(|| Box::new(Problem::new(code::SYNTAX, "the file is empty").at(Span::new(self.source, 0, 0))))
     }
 
-    fn span(&mut self, span: saphyr_parser::Span) -> Span {
+    fn span(&self, span: saphyr_parser::Span) -> Span {
         let start = self.offsets.byte(span.start.index());
         let end = self.offsets.byte(span.end.index());
         Span::new(self.source, start, end)
@@ -321,10 +321,22 @@ impl<'t, 'p> Builder<'t, 'p> {
         Map::new(entries)
     }
 
-    fn syntax(&mut self, error: &ScanError) -> Problem {
+    fn syntax(&self, error: &ScanError) -> Problem {
         let at = self.offsets.byte(error.marker().index());
+        let span = Span::new(self.source, at, at);
+        if error.info().contains("recursion limit") {
+            return too_deep(span);
+        }
+        // Outside brackets `${NAME}` needs no quotes, and everybody expects that of it inside, too.
+        if self.offsets.text.get(..at).is_some_and(|before| before.ends_with('$'))
+            && self.offsets.text.get(at..).is_some_and(|after| after.starts_with('{'))
+        {
+            return Problem::new(code::SYNTAX, "a variable inside `[…]` or `{…}` needs quotes")
+                .at(Span::new(self.source, at - 1, at + 1))
+                .with_help("write `\"${NAME}\"`");
+        }
         let (message, help) = explain(error.info());
-        let mut problem = Problem::new(code::SYNTAX, message).at(Span::new(self.source, at, at));
+        let mut problem = Problem::new(code::SYNTAX, message).at(span);
         problem.help = help;
         problem
     }
@@ -370,7 +382,6 @@ fn explain(info: &str) -> (String, Option<String>) {
         ("invalid indentation", "the indentation does not fit", "indent further than the line that it belongs to"),
         ("did not find expected node content", "a value is expected here", "quote a text that begins with a special character"),
         ("unexpected character", "this character cannot begin a value", "quote the text"),
-        ("recursion limit exceeded", "brackets are nested too deep", "no spec needs that"),
     ];
     match known.iter().find(|(part, ..)| info.contains(part)) {
         Some((_, message, help)) => ((*message).to_owned(), Some((*help).to_owned())),

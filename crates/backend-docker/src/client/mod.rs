@@ -1,0 +1,143 @@
+//! The only place that talks to the engine.
+
+pub(crate) mod body;
+mod containers;
+mod images;
+mod streams;
+mod types;
+
+use std::{collections::HashMap, fmt};
+
+use bollard::{
+    Docker,
+    models::{NetworkConnectRequest, NetworkCreateRequest, VolumeCreateRequest},
+    query_parameters::{ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptionsBuilder},
+};
+use straddle_core::error::{ErrorKind, Result};
+
+pub(crate) use self::{
+    images::Credentials,
+    streams::{Attached, Chunk, ExecCommand, ExecStarted, LogQuery},
+    types::{Action, EngineVersion, Happened, Inspected, Listed, Owned, State},
+};
+use crate::{
+    error::{self, optional},
+    labels::Labels,
+};
+
+/// A connection to one engine; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Client {
+    docker: Docker,
+    place: String,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+fn label_filters(labels: Vec<String>) -> HashMap<String, Vec<String>> {
+    HashMap::from([("label".to_owned(), labels)])
+}
+
+impl Client {
+    pub(crate) fn new(docker: Docker, place: String) -> Self {
+        Self { docker, place }
+    }
+
+    /// Connects to an address; nothing is sent yet.
+    pub(crate) fn connect(host: &str) -> Result<Self> {
+        let docker = Docker::connect_with_host(host).map_err(|failed| error::engine("connect to the engine", failed))?;
+        Ok(Self::new(docker, host.to_owned()))
+    }
+
+    pub(crate) fn place(&self) -> &str {
+        &self.place
+    }
+
+    pub(crate) async fn version(&self) -> Result<EngineVersion> {
+        let version = self.docker.version().await.map_err(|failed| error::engine("ask the engine for its version", failed))?;
+        Ok(EngineVersion {
+            version: version.version.unwrap_or_default(),
+            api: version.api_version.unwrap_or_default(),
+            os: version.os.unwrap_or_default(),
+            architecture: version.arch.unwrap_or_default(),
+        })
+    }
+
+    /// Lists containers, stopped ones too, that carry all these labels (`key=value`).
+    pub(crate) async fn containers(&self, labels: Vec<String>) -> Result<Vec<Listed>> {
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&label_filters(labels)).build();
+        let list = self.docker.list_containers(Some(options)).await.map_err(|failed| error::engine("list containers", failed))?;
+        Ok(list.into_iter().map(Listed::from).collect())
+    }
+
+    pub(crate) async fn networks(&self, labels: Vec<String>) -> Result<Vec<Owned>> {
+        let options = ListNetworksOptionsBuilder::default().filters(&label_filters(labels)).build();
+        let list = self.docker.list_networks(Some(options)).await.map_err(|failed| error::engine("list networks", failed))?;
+        Ok(list.into_iter().map(Owned::from).collect())
+    }
+
+    /// Returns the network of a name, whoever owns it.
+    pub(crate) async fn network(&self, name: &str) -> Result<Option<Owned>> {
+        let filters = HashMap::from([("name".to_owned(), vec![format!("^{name}$")])]);
+        let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
+        let list = self.docker.list_networks(Some(options)).await.map_err(|failed| error::engine("list networks", failed))?;
+        Ok(list.into_iter().map(Owned::from).find(|network| network.name == name))
+    }
+
+    pub(crate) async fn create_network(&self, name: &str, labels: Labels) -> Result<()> {
+        let request = NetworkCreateRequest {
+            name: name.to_owned(),
+            driver: Some("bridge".to_owned()),
+            labels: Some(labels.into_iter().collect()),
+            ..NetworkCreateRequest::default()
+        };
+        let what = format!("make network {name}");
+        self.docker.create_network(request).await.map(drop).map_err(|failed| error::engine(&what, failed))
+    }
+
+    pub(crate) async fn remove_network(&self, id: &str) -> Result<()> {
+        error::gone(self.docker.remove_network(id).await.map_err(|failed| error::engine("remove the network", failed)))
+    }
+
+    pub(crate) async fn connect_network(&self, network: &str, container: &str) -> Result<()> {
+        let request = NetworkConnectRequest { container: container.to_owned(), endpoint_config: None };
+        let what = format!("join network {network}");
+        self.docker.connect_network(network, request).await.map_err(|failed| error::engine(&what, failed))
+    }
+
+    pub(crate) async fn volumes(&self, labels: Vec<String>) -> Result<Vec<Owned>> {
+        let options = ListVolumesOptionsBuilder::default().filters(&label_filters(labels)).build();
+        let list = self.docker.list_volumes(Some(options)).await.map_err(|failed| error::engine("list volumes", failed))?;
+        Ok(list.volumes.unwrap_or_default().into_iter().map(Owned::from).collect())
+    }
+
+    pub(crate) async fn volume(&self, name: &str) -> Result<Option<Owned>> {
+        let what = format!("look at volume {name}");
+        let found = self.docker.inspect_volume(name).await.map_err(|failed| error::engine(&what, failed));
+        Ok(optional(found)?.map(Owned::from))
+    }
+
+    /// Makes a volume; one of the name that is there already is returned as it is.
+    pub(crate) async fn create_volume(&self, request: VolumeCreateRequest) -> Result<Owned> {
+        let what = format!("make volume {}", request.name.as_deref().unwrap_or_default());
+        self.docker.create_volume(request).await.map(Owned::from).map_err(|failed| error::engine(&what, failed))
+    }
+
+    pub(crate) async fn remove_volume(&self, name: &str) -> Result<()> {
+        let options = RemoveVolumeOptionsBuilder::default().build();
+        let what = format!("remove volume {name}");
+        error::gone(self.docker.remove_volume(name, Some(options)).await.map_err(|failed| error::engine(&what, failed)))
+    }
+
+    /// Removes a volume unless something still uses it.
+    pub(crate) async fn remove_unused_volume(&self, name: &str) -> Result<()> {
+        match self.remove_volume(name).await {
+            Err(failed) if failed.kind() == ErrorKind::Conflict => Ok(()),
+            other => other,
+        }
+    }
+}

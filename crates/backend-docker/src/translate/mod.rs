@@ -1,0 +1,200 @@
+//! From an application to documents for one engine; pure.
+//!
+//! Every struct of the model is taken apart without `..`, so that a new field does not compile until it is either written to a document
+//! (and its place noted) or answered with a finding.
+
+mod container;
+mod health;
+mod mount;
+mod output;
+mod refused;
+mod secret;
+mod service;
+mod template;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use straddle_core::{
+    finding::Note,
+    model::{App, AppSpec, Volume, VolumeKind, WorkloadKind},
+    path::FieldPath,
+    platform::{Desired, Facts, Footprint, Resource, ResourceKey, Translation},
+    scope::Scope,
+    spec::{Address, Template},
+};
+
+use self::output::{Output, Place};
+use crate::{
+    document::{NetworkDocument, VolumeDocument, to_value},
+    facts::Engine,
+    names::{self, Names},
+};
+
+pub(crate) const NETWORK: &str = "network";
+pub(crate) const SERVICE: &str = "service";
+pub(crate) const TASK: &str = "task";
+pub(crate) const VOLUME: &str = "volume";
+
+/// What all parts of a translation look at.
+struct Around<'a> {
+    app: &'a App,
+    names: Names,
+    engine: Engine,
+    facts: &'a Facts,
+    has_helper: bool,
+    /// The hashes of services and tasks that are translated already.
+    hashes: BTreeMap<String, String>,
+    /// Volumes that something mounts.
+    mounted: BTreeSet<String>,
+}
+
+impl Around<'_> {
+    /// Fills the addresses of services into a text; one that does not resolve gets a finding at the field.
+    fn fill(&self, out: &mut Output, field: &FieldPath, text: &Template) -> String {
+        let address = |name: &str, what: &Address| -> Result<String, String> {
+            let service = self.app.services.get(name).ok_or_else(|| format!("there is no service `{name}`"))?;
+            let mut ports = service.template.ports().peekable();
+            if ports.peek().is_none() {
+                return Err(format!("`{name}` has no ports, so that nothing can connect to it"));
+            }
+            match what {
+                Address::Host => Ok(name.to_owned()),
+                Address::Port(None) => ports.next().map(|(_, port)| port.port.to_string()).ok_or_else(String::new),
+                Address::Port(Some(port)) => service
+                    .template
+                    .port(port)
+                    .map(|(_, port)| port.port.to_string())
+                    .ok_or_else(|| format!("`{name}` has no port `{port}`")),
+            }
+        };
+        text.render(address).unwrap_or_else(|why| {
+            out.blocked("docker/unresolvable-service", field.clone(), why, "name its ports: `ports: [8080]`");
+            String::new()
+        })
+    }
+}
+
+/// Translates an application.
+pub(crate) fn translate(app: &App, scope: &Scope, facts: &Facts, has_helper: bool) -> Translation {
+    let mut out = Output::default();
+    let mut around = Around {
+        app,
+        names: Names::new(scope),
+        engine: Engine::of(facts),
+        facts,
+        has_helper,
+        hashes: BTreeMap::new(),
+        mounted: BTreeSet::new(),
+    };
+    let AppSpec { app: name, services: _, tasks: _, volumes, accept: _ } = &**app;
+    let network = ResourceKey::new(NETWORK, name.as_str());
+    let place = Place::root(network.clone()).child("name");
+    out.map(FieldPath::root().child("app"), &[&place]);
+    let document = to_value(&NetworkDocument { name: around.names.network().to_owned() });
+    let mut resources = vec![Resource { key: network.clone(), document, depends_on: Vec::new(), summary: String::new() }];
+    names_of_workloads(&mut out, app);
+    let mut workloads = Vec::new();
+    for workload in in_order(app) {
+        let (resource, hash) = match workload.kind {
+            WorkloadKind::Service(service) => service::service(&mut out, &mut around, workload.name, service),
+            WorkloadKind::Task(task) => service::task(&mut out, &mut around, workload.name, task),
+        };
+        around.hashes.insert(workload.name.to_string(), hash);
+        workloads.push(resource);
+    }
+    resources.extend(volume_resources(&mut out, &around, volumes));
+    let volumes: Vec<ResourceKey> = resources.iter().skip(1).map(|resource| resource.key.clone()).collect();
+    for mut resource in workloads {
+        resource.depends_on.insert(0, network.clone());
+        resource.depends_on.extend(volumes.iter().filter(|key| uses(&resource, &around.names.volume(&key.name))).cloned());
+        resources.push(resource);
+    }
+    if app.workloads().any(|workload| workload.template.containers.values().any(|container| !container.secrets.is_empty())) {
+        tracing::debug!("secrets in the environment are visible to whoever may inspect containers");
+    }
+    let mut objects: BTreeMap<String, u32> = BTreeMap::new();
+    for resource in &resources {
+        *objects.entry(resource.key.kind.clone()).or_default() += 1;
+    }
+    let Output { findings, mappings } = out;
+    Translation {
+        desired: Desired { resources },
+        findings,
+        notes: notes(),
+        mappings,
+        footprint: Footprint { objects, permissions: vec!["access to the engine's API".to_owned()] },
+    }
+}
+
+/// Returns whether a document mounts a volume of the engine.
+fn uses(resource: &Resource, volume: &str) -> bool {
+    let containers = resource.document.pointer("/template/containers").and_then(|containers| containers.as_object());
+    containers.into_iter().flat_map(serde_json::Map::values).any(|container| {
+        let mounts = container.get("volumes").and_then(|volumes| volumes.as_object());
+        mounts.into_iter().flat_map(serde_json::Map::values).any(|mount| mount.get("source").is_some_and(|source| source == volume))
+    })
+}
+
+/// Returns services and tasks, each after those that it names in `after`.
+fn in_order(app: &App) -> Vec<straddle_core::model::Workload<'_>> {
+    let mut waiting: Vec<_> = app.workloads().collect();
+    let mut placed: BTreeSet<&str> = BTreeSet::new();
+    let mut order = Vec::with_capacity(waiting.len());
+    while !waiting.is_empty() {
+        let (ready, rest): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|one| one.template.after.keys().all(|name| placed.contains(name.as_str())));
+        if ready.is_empty() {
+            // The rules of the model refuse a circle.
+            order.extend(rest);
+            break;
+        }
+        placed.extend(ready.iter().map(|one| one.name.as_str()));
+        order.extend(ready);
+        waiting = rest;
+    }
+    order
+}
+
+fn names_of_workloads(out: &mut Output, app: &App) {
+    const FIX: &str = "give one of them another name";
+    let all: Vec<_> = app.workloads().collect();
+    for (at, workload) in all.iter().enumerate() {
+        if names::is_reserved(workload.name.as_str()) {
+            out.blocked("docker/name-collision", workload.path(), "containers of this name hold leases", "give it another name");
+        }
+        for other in &all[at + 1..] {
+            if names::collide(workload.name.as_str(), other.name.as_str()) {
+                let message = format!("its containers could get the names of those of `{}`", other.name);
+                out.blocked("docker/name-collision", workload.path(), message, FIX);
+            }
+        }
+    }
+}
+
+/// Makes the persistent volumes, those that are only mounted by name included.
+fn volume_resources(out: &mut Output, around: &Around<'_>, declared: &BTreeMap<straddle_core::units::Name, Volume>) -> Vec<Resource> {
+    let mut resources = Vec::new();
+    let fallback = Volume::default();
+    let names: BTreeSet<&str> = declared.keys().map(|name| name.as_str()).chain(around.mounted.iter().map(String::as_str)).collect();
+    for name in names {
+        let volume = declared.get(name).unwrap_or(&fallback);
+        let path = FieldPath::root().child("volumes").child(name);
+        let key = ResourceKey::new(VOLUME, name);
+        mount::volume(out, &path, &Place::root(key.clone()), volume, around.mounted.contains(name));
+        if matches!(volume.kind(), VolumeKind::Persistent) {
+            let document = to_value(&VolumeDocument { name: around.names.volume(name), driver: volume.class.clone() });
+            resources.push(Resource { key, document, depends_on: Vec::new(), summary: String::new() });
+        }
+    }
+    resources
+}
+
+fn notes() -> Vec<Note> {
+    vec![
+        Note::new("docker/restart-in-place", "an essential container that exits is restarted in place; the rest of its task goes on"),
+        Note::new("docker/unwatched-health", "a replica that turns unhealthy after its rollout keeps its traffic until the next command replaces it"),
+        Note::new("docker/unwatched-rollback", "a failed rollout is rolled back by the command that watches it; nobody else does"),
+        Note::new("docker/door", "a service that has ports gets one more container, which passes connections on to its healthy replicas"),
+        Note::new("docker/image-health", "a health check that an image brings is switched off; only those of the spec count"),
+    ]
+}

@@ -1,0 +1,113 @@
+//! The backends that a target can name.
+
+#[cfg(feature = "docker")]
+mod docker;
+
+use std::{collections::BTreeMap, fmt::Debug, path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use straddle_core::{error::Result, orchestrator::Orchestrator, platform::Platform};
+
+/// A backend that a target can name.
+#[async_trait]
+pub trait Backend: Debug + Send + Sync {
+    /// Returns the name by which targets call it.
+    fn name(&self) -> &'static str;
+
+    /// Returns the settings of a target that only it knows.
+    fn settings(&self) -> &'static [Setting];
+
+    /// Returns what a target can pin, so that nothing is done to the wrong place.
+    fn pins(&self) -> &'static [Setting];
+
+    /// Makes its pure half; asks nobody.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](straddle_core::error::ErrorKind::Invalid) where a setting cannot be meant.
+    fn platform(&self, settings: &Settings) -> Result<Box<dyn Platform>>;
+
+    /// Connects to the place that a target names.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](straddle_core::error::ErrorKind::Invalid) where a setting cannot be meant,
+    /// [`Unavailable`](straddle_core::error::ErrorKind::Unavailable) where the engine does not answer.
+    async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Orchestrator>>;
+
+    /// Reads what a pin is compared with, and nothing else; any of several values may be the pinned one.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](straddle_core::error::ErrorKind::Unavailable) where the engine does not answer.
+    async fn pinned(&self, orchestrator: &dyn Orchestrator, settings: &Settings, pin: &str) -> Result<Vec<String>>;
+}
+
+/// A setting of a target, with what it means.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Its key.
+    pub key: &'static str,
+    /// What it means, as a short phrase.
+    pub about: &'static str,
+}
+
+/// What a target says to its backend.
+#[derive(Clone, Default)]
+pub struct Settings {
+    /// The values by key; only keys that the backend knows.
+    pub values: BTreeMap<String, String>,
+    /// The environment variables, for what the ecosystem's own tools read there.
+    pub variables: BTreeMap<String, String>,
+    /// The folder from which relative paths count.
+    pub folder: PathBuf,
+}
+
+impl Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Variables may hold secrets.
+        f.debug_struct("Settings").field("values", &self.values).finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// Returns one value.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.values.get(key).map(String::as_str)
+    }
+}
+
+/// The backends that can be named.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    backends: Vec<Arc<dyn Backend>>,
+}
+
+impl Registry {
+    /// Makes a registry of these backends; the first one is the target where nothing is configured.
+    #[must_use]
+    pub fn new(backends: impl IntoIterator<Item = Arc<dyn Backend>>) -> Self {
+        Self { backends: backends.into_iter().collect() }
+    }
+
+    /// Returns the backends that were built in.
+    #[must_use]
+    pub fn built_in() -> Self {
+        Self::new([
+            #[cfg(feature = "docker")]
+            Arc::new(docker::Docker) as Arc<dyn Backend>,
+        ])
+    }
+
+    /// Returns the backend of a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Arc<dyn Backend>> {
+        self.backends.iter().find(|backend| backend.name() == name)
+    }
+
+    /// Returns the names of all backends.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.backends.iter().map(|backend| backend.name())
+    }
+}

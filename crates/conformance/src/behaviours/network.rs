@@ -1,0 +1,71 @@
+use straddle_core::orchestrator::ExecRequest;
+
+use super::ensure;
+use crate::bench::{Bench, Mismatch};
+
+type Done = Result<(), Mismatch>;
+
+pub(super) async fn localhost(bench: &Bench) -> Done {
+    bench
+        .up(r#"
+app: APP
+services:
+  web:
+    containers:
+      web: {image: IMAGE, command: [serve, "8080"], ports: [8080]}
+      side: {image: IMAGE, command: [serve, "9090", --body, beside]}
+    stop: {grace: 1s, drain: 0s}
+"#)
+        .await?;
+    let body = bench.get("web", 8080, "/fetch?url=http://127.0.0.1:9090/").await?;
+    ensure!(body == "beside", "the sidecar answers `{body}`");
+    Ok(())
+}
+
+const PAIR: &str = r#"
+app: APP
+services:
+  client:
+    image: IMAGE
+    command: [serve, "8080"]
+    ports: [8080]
+    env: {SERVER: "http://${service.server.host}:${service.server.port}/"}
+    stop: {grace: 1s, drain: 0s}
+  server:
+    image: IMAGE
+    command: [serve, "7000", --body, first]
+    ports: [{name: http, port: 7000}]
+    health: {http: /healthz, interval: 1s, timeout: 1s, failures: 3}
+    replicas: 2
+    stop: {grace: 1s, drain: 1s}
+"#;
+
+pub(super) async fn discovery(bench: &Bench) -> Done {
+    bench.up(PAIR).await?;
+    let url = bench.get("client", 8080, "/env/SERVER").await?;
+    let fetch = || ExecRequest::new("client", ["/probe".to_owned(), "fetch".to_owned(), url.trim().to_owned()]);
+    let (code, body) = bench.exec(fetch(), None).await?;
+    ensure!(code == Some(0) && body.trim() == "first", "{url} answers `{body}` ({code:?})");
+    // While the update goes on every question is answered, by one revision or the other.
+    let second = PAIR.replace("first", "second");
+    let update = bench.up(&second);
+    futures_util::pin_mut!(update);
+    loop {
+        let question = bench.exec(fetch(), None);
+        futures_util::pin_mut!(question);
+        match futures_util::future::select(&mut update, question).await {
+            futures_util::future::Either::Left((plan, question)) => {
+                plan?;
+                question.await?;
+                break;
+            }
+            futures_util::future::Either::Right((answer, _)) => {
+                let (code, body) = answer?;
+                ensure!(code == Some(0) && ["first", "second"].contains(&body.trim()), "during the update: `{body}` ({code:?})");
+            }
+        }
+    }
+    let (_, body) = bench.exec(fetch(), None).await?;
+    ensure!(body.trim() == "second", "after the update the name stands for `{body}`");
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! Specs in which a leaf can stand: what the rules of the model demand around it.
+
+use serde_json::{Value, json};
+use straddle_core::{
+    path::{FieldPath, Segment},
+    spec::{Leaf, LeafSegment},
+};
+
+use super::place;
+
+/// An application with one of everything that others refer to.
+fn base() -> Value {
+    let template = json!({
+        "containers": {
+            "main": {
+                "image": "shop/web:1.4.2",
+                "ports": [{"name": "http", "port": 8080}, {"name": "grpc", "port": 9090}],
+                "volumes": {"/data": {"name": "data"}},
+            },
+            "side": {"image": "shop/side:1", "essential": false, "health": {"exec": ["/bin/true"]}},
+        },
+    });
+    json!({
+        "app": "shop",
+        "services": {"web": template, "store": {"containers": {"store": {"image": "shop/store:2", "ports": [{"name": "tcp", "port": 9000}]}}}},
+        "tasks": {"job": template, "first": {"containers": {"first": {"image": "shop/web:1.4.2"}}}},
+    })
+}
+
+/// What must stand beside some leaves: the end of the pattern's fixed part, and what is merged in at that place.
+fn beside() -> Vec<(&'static str, Value)> {
+    vec![
+        ("autoscale", json!({"min": 1, "max": 10, "cpu": "65%"})),
+        ("autoscale.queue", json!({"url": "https://sqs.example/q", "messages_per_task": 10})),
+        ("autoscale.schedules[*]", json!({"cron": "0 8 * * *", "min": 1})),
+        ("expose[*]", json!({"port": "http"})),
+        ("schedule", json!({"cron": "0 4 * * *"})),
+        ("ecs.capacity_providers[*]", json!({"name": "FARGATE"})),
+        ("kubernetes.tolerations[*]", json!({"key": "dedicated"})),
+        ("secrets.*", json!({"from": "env:A"})),
+        ("secret_files.*", json!({"from": "env:A"})),
+        ("ulimits.*", json!({"soft": 1024, "hard": 65535})),
+        ("restart", json!({"on": "always"})),
+        ("files.*", json!({"content": "text"})),
+        ("health", json!({"exec": ["/bin/check"]})),
+        ("health.startup", json!({"exec": ["/bin/check"]})),
+        ("health.readiness", json!({"exec": ["/bin/check"]})),
+        ("health.liveness", json!({"exec": ["/bin/check"]})),
+        ("volumes.*.efs", json!({"file_system": "fs-1"})),
+        ("volumes.*.ebs", json!({"size": "10Gi"})),
+    ]
+}
+
+/// The key that a step stands for: one that the scaffold has, where it must have it.
+fn key(segments: &[LeafSegment], at: usize, example: &str) -> String {
+    let section = match segments.get(at.wrapping_sub(1)) {
+        Some(LeafSegment::Key(section)) => *section,
+        _ => "",
+    };
+    let last = match segments.last() {
+        Some(LeafSegment::Key(last)) => *last,
+        _ => "",
+    };
+    match section {
+        "services" => "web",
+        "tasks" => "job",
+        // The main container must stay essential.
+        "containers" if last == "essential" => "side",
+        "containers" => "main",
+        "depends_on" => "side",
+        "after" => "first",
+        "volumes" if at == 1 => "data",
+        "volumes" => "/data",
+        _ => example,
+    }
+    .to_owned()
+}
+
+/// Returns the path of a leaf in the scaffold, and two documents that differ in it alone.
+pub(super) fn documents(leaf: &Leaf) -> (FieldPath, Vec<Value>) {
+    let path: FieldPath = leaf
+        .segments
+        .iter()
+        .enumerate()
+        .map(|(at, segment)| match segment {
+            LeafSegment::Key(key) => Segment::Key((*key).into()),
+            LeafSegment::AnyKey(example) => Segment::Key(key(&leaf.segments, at, example).into()),
+            LeafSegment::AnyItem => Segment::Index(0),
+        })
+        .collect();
+    let pattern = leaf.pattern();
+    let mut document = base();
+    for (place_of, value) in beside() {
+        if let Some(end) = contains(&pattern, place_of) {
+            let around: FieldPath = path.segments()[..end].iter().cloned().collect();
+            merge(place(&mut document, &around), value);
+        }
+    }
+    fit(&pattern, &path, &mut document);
+    let examples = match pattern.rsplit('.').nth(1) {
+        // Only a task can have ended.
+        Some("after") => vec![json!("success"), json!("complete")],
+        _ => leaf.examples.clone(),
+    };
+    let documents = examples
+        .into_iter()
+        .take(2)
+        .map(|example| {
+            let mut document = document.clone();
+            *place(&mut document, &path) = example;
+            document
+        })
+        .collect();
+    (path, documents)
+}
+
+/// What no table holds: settings that exclude each other.
+fn fit(pattern: &str, path: &FieldPath, document: &mut Value) {
+    let field = pattern.rsplit('.').next().unwrap_or_default();
+    let parent = path.parent().unwrap_or_default();
+    match field {
+        "bake" | "step" | "step_bake" => *place(document, &parent.child("strategy")) = json!("canary"),
+        "source" => *place(document, &parent) = json!({}),
+        "port" | "status" if pattern.contains("health") => *place(document, &parent.child("http")) = json!("/healthz"),
+        "http" => *place(document, &parent.child("port")) = json!("http"),
+        "grpc_service" => *place(document, &parent.child("grpc")) = json!("grpc"),
+        "size" if pattern.starts_with("volumes.*.ephemeral") => {}
+        _ => {}
+    }
+    if field == "status" || pattern.contains("headers") {
+        let probe = if pattern.contains("headers") { parent.parent_named("headers") } else { parent };
+        *place(document, &probe.child("http")) = json!("/healthz");
+        *place(document, &probe.child("port")) = json!("http");
+    }
+}
+
+/// Finds a place in a pattern and returns how many steps lead to its end.
+fn contains(pattern: &str, place: &str) -> Option<usize> {
+    let steps = |text: &str| text.replace('[', ".[").split('.').map(str::to_owned).collect::<Vec<_>>();
+    let (pattern, place) = (steps(pattern), steps(place));
+    (0..pattern.len().saturating_sub(place.len())).find(|start| pattern[*start..].starts_with(&place)).map(|start| start + place.len())
+}
+
+/// Merges a value into another: keys that are there stay.
+fn merge(into: &mut Value, value: Value) {
+    match (into, value) {
+        (Value::Object(into), Value::Object(value)) => {
+            for (key, value) in value {
+                into.entry(key).or_insert(value);
+            }
+        }
+        (into @ Value::Null, value) => *into = value,
+        _ => {}
+    }
+}
+
+/// Finds the parent below which a key stands.
+trait ParentNamed {
+    fn parent_named(&self, key: &str) -> FieldPath;
+}
+
+impl ParentNamed for FieldPath {
+    fn parent_named(&self, key: &str) -> FieldPath {
+        let end = self.segments().iter().position(|segment| matches!(segment, Segment::Key(own) if &**own == key));
+        end.map_or_else(|| self.clone(), |end| self.segments()[..end].iter().cloned().collect())
+    }
+}
