@@ -3,5 +3,7 @@
 mod client;
 mod document;
 mod error;
+mod facts;
 mod labels;
 mod names;
+mod translate;

@@ -15,8 +15,8 @@ use crate::archive::{Contents, pack, sha256};
 ///
 /// On a Linux target the program is compiled for that target. Release builds embed more than that: an
 /// environment variable `<NAME>_X86_64` or `<NAME>_AARCH64` (the program's name in capitals, `-` as `_`) names
-/// a prebuilt program, which then takes the place of a compiled one. Where neither fits, the architecture is
-/// simply not embedded, with a warning if none is.
+/// a prebuilt program by its absolute path, which then takes the place of a compiled one. Where neither fits, the
+/// architecture is simply not embedded, with a warning if none is.
 #[derive(Debug, Clone)]
 pub struct Program {
     name: String,

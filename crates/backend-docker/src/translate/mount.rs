@@ -1,5 +1,7 @@
 //! Volumes, and where containers see them.
 
+use std::collections::BTreeMap;
+
 use straddle_core::{
     model::{Ebs, Efs, EphemeralMedium, EphemeralVolume, Mount, Volume, VolumeKind},
     path::FieldPath,
@@ -9,21 +11,33 @@ use super::{
     Around,
     output::{Output, Place},
 };
-use crate::document::{EphemeralDocument, MountDocument, MountKind, TemplateDocument};
+use crate::document::{EphemeralDocument, MountDocument, MountKind};
 
 /// The engine that first mounts a part of a volume.
 const SUBPATH_SINCE: (u32, u32) = (1, 45);
 
 const CLOUD_FIX: &str = "give this target another volume in an overlay: `volumes: {NAME: {host: /srv/data}}`, or one without a kind";
 
+/// What the mounts of a task share.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// The place of the task's template.
+    pub(super) place: Place,
+    /// Whether the task has one container only.
+    pub(super) is_alone: bool,
+    /// The volumes that come and go with the task.
+    pub(super) volumes: BTreeMap<String, EphemeralDocument>,
+    /// Kernel parameters of the network that its containers share.
+    pub(super) sysctls: BTreeMap<String, String>,
+}
+
 /// Translates one mount of a container.
 pub(super) fn mount(
     out: &mut Output,
     around: &mut Around<'_>,
+    group: &mut Group,
     field: &FieldPath,
     place: &Place,
-    template: &mut TemplateDocument,
-    alone: bool,
     mount: &Mount,
 ) -> Option<MountDocument> {
     let Mount { name, read_only, subpath } = mount;
@@ -43,16 +57,25 @@ pub(super) fn mount(
             // What the volume says is written here, once for each mount.
             out.map(FieldPath::root().child("volumes").child(name.as_str()).child("host"), &[&place.child("source")]);
         }
-        VolumeKind::Ephemeral(EphemeralVolume { medium: EphemeralMedium::Memory, size }) if alone && subpath.is_none() => {
+        VolumeKind::Ephemeral(EphemeralVolume { medium: EphemeralMedium::Memory, size }) if group.is_alone && subpath.is_none() => {
             document.kind = MountKind::Tmpfs;
             document.size = size.and_then(|size| i64::try_from(size.bytes()).ok());
+            let declared = FieldPath::root().child("volumes").child(name.as_str()).child("ephemeral");
+            out.map(declared.child("medium"), &[&place.child("kind")]);
+            out.map(declared.child("size"), &[&place.child("size")]);
         }
         VolumeKind::Ephemeral(EphemeralVolume { medium, size }) => {
             document.kind = MountKind::Group;
             document.source = name.to_string();
             let in_memory = *medium == EphemeralMedium::Memory;
             let size = size.filter(|_| in_memory).map(|size| size.bytes());
-            template.volumes.insert(name.to_string(), EphemeralDocument { in_memory, size });
+            let declared = FieldPath::root().child("volumes").child(name.as_str()).child("ephemeral");
+            let own = group.place.child("volumes").child(name.as_str());
+            out.map(declared.child("medium"), &[&own.child("in_memory"), &place.child("kind")]);
+            if in_memory {
+                out.map(declared.child("size"), &[&own.child("size")]);
+            }
+            group.volumes.insert(name.to_string(), EphemeralDocument { in_memory, size });
         }
         // They are refused where they are declared.
         VolumeKind::Ebs(_) | VolumeKind::Efs(_) => return None,

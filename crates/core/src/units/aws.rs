@@ -8,7 +8,7 @@ text! {
     Arn, |text| {
         let parts: Vec<&str> = text.splitn(6, ':').collect();
         let good = parts.len() == 6 && parts[0] == "arn" && parts[1].starts_with("aws") && !parts[2].is_empty() && !parts[5].is_empty();
-        if !good || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        if !good || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(ScalarError::new(format!("`{}` is not an ARN", text.escape_debug()))
                 .with_help("write it whole: `arn:aws:iam::111122223333:role/shop-web`"));
         }
@@ -19,7 +19,7 @@ text! {
 impl Scalar for Arn {
     const NAME: &'static str = "Arn";
     const DESCRIPTION: &'static str = "An Amazon Resource Name, `arn:aws:...`.";
-    const PATTERN: Option<&'static str> = Some(r"^arn:aws[^:\s]*:[^:\s]+:[^:\s]*:[^:\s]*:\S+$");
+    const PATTERN: Option<&'static str> = Some("^arn:aws[!-9;-~]*:[!-9;-~]+:[!-9;-~]*:[!-9;-~]*:[!-~]+$");
     const EXAMPLES: &'static [&'static str] =
         &["arn:aws:iam::111122223333:role/shop-web", "arn:aws:iam::111122223333:role/shop-exec"];
     const ACCEPTS: Accepts = Accepts::STRING;

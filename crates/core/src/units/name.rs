@@ -96,12 +96,17 @@ impl Scalar for PortName {
 }
 spec_scalar!(PortName);
 
+/// What no key may hold: white space (the byte order mark too, as regular expressions of JSON Schema count it), controls and `=`.
+fn is_unfit(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || c == '\u{feff}' || c == '='
+}
+
 text! {
     /// A name of an environment variable.
     EnvName, |text| {
-        if text.is_empty() || text.contains(['=', '\0']) || text.chars().any(char::is_whitespace) {
+        if text.is_empty() || text.chars().any(is_unfit) {
             return Err(ScalarError::new(format!("`{}` is not a name of an environment variable", text.escape_debug()))
-                .with_help("it is not empty and holds no `=` and no white space"));
+                .with_help("it is not empty and holds no `=`, no white space and no control characters"));
         }
         Ok(())
     }
@@ -110,7 +115,7 @@ text! {
 impl Scalar for EnvName {
     const NAME: &'static str = "EnvName";
     const DESCRIPTION: &'static str = "A name of an environment variable: not empty, without `=` and white space.";
-    const PATTERN: Option<&'static str> = Some(r"^[^=\s\u0000]+$");
+    const PATTERN: Option<&'static str> = Some(r"^[^=\s\x00-\x1f\x7f-\x9f]+$");
     const EXAMPLES: &'static [&'static str] = &["LOG_LEVEL", "STORE_URL"];
     const ACCEPTS: Accepts = Accepts::STRING;
 }
@@ -119,7 +124,7 @@ spec_scalar!(EnvName);
 text! {
     /// A key of a label or tag: printable, not empty, at most 128 characters, outside the prefix that Straddle keeps for itself.
     MetadataKey, |text| {
-        if text.is_empty() || text.chars().count() > 128 || text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '=') {
+        if text.is_empty() || text.chars().count() > 128 || text.chars().any(is_unfit) {
             return Err(ScalarError::new(format!("`{}` is not a key of a label", text.escape_debug()))
                 .with_help("a key has 1 to 128 characters and holds no white space and no `=`"));
         }
@@ -134,7 +139,7 @@ text! {
 impl Scalar for MetadataKey {
     const NAME: &'static str = "MetadataKey";
     const DESCRIPTION: &'static str = "A key of a label or tag: 1 to 128 characters, no white space, not below `dev.straddle`.";
-    const PATTERN: Option<&'static str> = Some(r"^[^=\s]{1,128}$");
+    const PATTERN: Option<&'static str> = Some(r"^[^=\s\x00-\x1f\x7f-\x9f]{1,128}$");
     const EXAMPLES: &'static [&'static str] = &["team", "example.com/cost-center"];
     const ACCEPTS: Accepts = Accepts::STRING;
 }
