@@ -224,3 +224,11 @@ engine_root() {
 engine_say() {
   printf 'engine: %s\n' "$*" >&2
 }
+
+# engine_get PATH: what the engine answers to a GET request of its API.
+engine_get() {
+  case $DOCKER_HOST in
+    unix://*) engine_asker "${DOCKER_HOST#unix://}" curl --silent --show-error --fail --globoff --unix-socket "${DOCKER_HOST#unix://}" "http://engine$1" ;;
+    *) curl --silent --show-error --fail --globoff "http://${DOCKER_HOST#tcp://}$1" ;;
+  esac
+}

@@ -1,3 +1,5 @@
 //! The conformance suite on every engine, end-to-end tests and their testbed.
 
+pub mod cli;
+pub mod docker;
 pub mod load;

@@ -51,7 +51,11 @@ impl FargateSize {
                 Sizes::These(sizes) => sizes.iter().copied().find(|size| u64::from(*size) >= mib)?,
                 Sizes::Range { first, last, step } => {
                     let above = mib.saturating_sub(u64::from(first)).div_ceil(u64::from(step));
-                    u32::try_from(above).ok()?.checked_mul(step)?.checked_add(first).filter(|size| *size <= last)?
+                    u32::try_from(above)
+                        .ok()?
+                        .checked_mul(step)?
+                        .checked_add(first)
+                        .filter(|size| *size <= last)?
                 }
             };
             Some(Self { cpu_units: row.cpu_units, memory_mib })
@@ -70,7 +74,8 @@ mod tests {
     use super::*;
 
     fn holding(cpu: &str, memory: &str) -> Option<(u32, u32)> {
-        FargateSize::holding(cpu.parse().ok(), memory.parse().ok()).map(|size| (size.cpu_units, size.memory_mib))
+        FargateSize::holding(cpu.parse().ok(), memory.parse().ok())
+            .map(|size| (size.cpu_units, size.memory_mib))
     }
 
     #[test]

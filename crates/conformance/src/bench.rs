@@ -1,6 +1,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use futures_util::StreamExt;
 use straddle_core::{
     engine::Engine,
     error::{Error, Result as CoreResult},
@@ -12,7 +13,6 @@ use straddle_core::{
     status::Status,
     units::Name,
 };
-use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// What is not as it should be, in one line.
@@ -119,7 +119,8 @@ impl Bench {
 
     /// Returns a bench on the same application in another environment.
     pub(crate) fn in_environment(&self, environment: &str) -> Result<Self, Mismatch> {
-        let environment: Name = environment.parse().map_err(|error: spec::ScalarError| Mismatch::new(error.message()))?;
+        let environment: Name =
+            environment.parse().map_err(|error: spec::ScalarError| Mismatch::new(error.message()))?;
         Ok(Self { scope: self.scope.clone().with_environment(&environment), ..self.clone() })
     }
 
@@ -160,7 +161,11 @@ impl Bench {
             machine: "conformance".to_owned(),
             process: std::process::id(),
         };
-        Engine::default().run(&*self.orchestrator, plan, &holder, &Context::new()).await.map(drop).map_err(Into::into)
+        Engine::default()
+            .run(&*self.orchestrator, plan, &holder, &Context::new())
+            .await
+            .map(drop)
+            .map_err(Into::into)
     }
 
     pub(crate) async fn intent(&self, intent: Intent) -> Result<Plan, Mismatch> {
@@ -189,25 +194,36 @@ impl Bench {
 
     /// Sends a GET request to a port of a service and returns the body of the answer.
     pub(crate) async fn get(&self, service: &str, port: u16, path: &str) -> Result<String, Mismatch> {
-        let mut connection = self.orchestrator.connect(&self.scope, ConnectRequest::new(service, port)).await?;
+        let mut connection =
+            self.orchestrator.connect(&self.scope, ConnectRequest::new(service, port)).await?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: {service}\r\nConnection: close\r\n\r\n");
         let failed = |error: std::io::Error| Mismatch::new(format!("GET {path} of {service}: {error}"));
         connection.write_all(request.as_bytes()).await.map_err(failed)?;
         connection.flush().await.map_err(failed)?;
         let mut answer = Vec::new();
         let read = tokio::time::timeout(Duration::from_secs(10), connection.read_to_end(&mut answer)).await;
-        read.map_err(|_| Mismatch::new(format!("GET {path} of {service}: no answer within 10 s")))?.map_err(failed)?;
+        read.map_err(|_| Mismatch::new(format!("GET {path} of {service}: no answer within 10 s")))?
+            .map_err(failed)?;
         let answer = String::from_utf8_lossy(&answer).into_owned();
-        let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| Mismatch::new(format!("GET {path} of {service}: `{answer}`")))?;
+        let (head, body) = answer
+            .split_once("\r\n\r\n")
+            .ok_or_else(|| Mismatch::new(format!("GET {path} of {service}: `{answer}`")))?;
         if head.starts_with("HTTP/1.1 200") {
             Ok(body.to_owned())
         } else {
-            Err(Mismatch::new(format!("GET {path} of {service}: {}", head.lines().next().unwrap_or_default())))
+            Err(Mismatch::new(format!(
+                "GET {path} of {service}: {}",
+                head.lines().next().unwrap_or_default()
+            )))
         }
     }
 
     /// Runs a command in a service and returns its exit code and standard output.
-    pub(crate) async fn exec(&self, request: ExecRequest, input: Option<&str>) -> Result<(Option<i64>, String), Mismatch> {
+    pub(crate) async fn exec(
+        &self,
+        request: ExecRequest,
+        input: Option<&str>,
+    ) -> Result<(Option<i64>, String), Mismatch> {
         let mut session = self.orchestrator.exec(&self.scope, request).await?;
         if let (Some(text), Some(mut writer)) = (input, session.input.take()) {
             writer.write_all(text.as_bytes()).await.map_err(|error| Mismatch::new(error.to_string()))?;

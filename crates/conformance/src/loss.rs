@@ -57,8 +57,12 @@ fn loss(platform: &dyn Platform, facts: &Facts, leaf: &Leaf) -> Option<Loss> {
     let [first, second] = &translations[..] else {
         return lost("cannot be tested: it has no two examples".to_owned());
     };
-    let dynamic = leaf.segments.iter().rev().take_while(|segment| !matches!(segment, LeafSegment::Key(_))).count();
-    if [first, second].iter().any(|translation| translation.findings.iter().any(|finding| stands_at(finding, &path, dynamic))) {
+    let dynamic =
+        leaf.segments.iter().rev().take_while(|segment| !matches!(segment, LeafSegment::Key(_))).count();
+    if [first, second]
+        .iter()
+        .any(|translation| translation.findings.iter().any(|finding| stands_at(finding, &path, dynamic)))
+    {
         return None;
     }
     let named: BTreeSet<_> = [first, second]
@@ -74,7 +78,8 @@ fn loss(platform: &dyn Platform, facts: &Facts, leaf: &Leaf) -> Option<Loss> {
     if changed {
         return None;
     }
-    let native: Vec<String> = named.iter().map(|native| format!("{}#{}", native.resource, native.pointer)).collect();
+    let native: Vec<String> =
+        named.iter().map(|native| format!("{}#{}", native.resource, native.pointer)).collect();
     lost(format!("no change at {} ({path})", native.join(", ")))
 }
 
@@ -82,7 +87,9 @@ fn loss(platform: &dyn Platform, facts: &Facts, leaf: &Leaf) -> Option<Loss> {
 fn stands_at(finding: &Finding, path: &FieldPath, dynamic: usize) -> bool {
     let above = path.segments().len().checked_sub(finding.path.segments().len());
     match above {
-        Some(steps) if path.starts_with(&finding.path) => finding.kind == FindingKind::Elsewhere || steps <= dynamic,
+        Some(steps) if path.starts_with(&finding.path) => {
+            finding.kind == FindingKind::Elsewhere || steps <= dynamic
+        }
         _ => false,
     }
 }

@@ -2,11 +2,7 @@ use std::{fmt, time::Duration};
 
 use futures_util::stream::{self, StreamExt};
 use serde::Serialize;
-use straddle_core::{
-    capability::Feature,
-    error::ErrorKind,
-    plan::Intent,
-};
+use straddle_core::{capability::Feature, error::ErrorKind, plan::Intent};
 
 use crate::{
     behaviours::{BEHAVIOURS, Behaviour},
@@ -48,7 +44,9 @@ impl Report {
     /// Returns how many passed, were refused, and failed.
     #[must_use]
     pub fn counts(&self) -> (usize, usize, usize) {
-        let count = |wanted: fn(&Outcome) -> bool| self.outcomes.iter().filter(|(_, outcome)| wanted(outcome)).count();
+        let count = |wanted: fn(&Outcome) -> bool| {
+            self.outcomes.iter().filter(|(_, outcome)| wanted(outcome)).count()
+        };
         (
             count(|outcome| *outcome == Outcome::Passed),
             count(|outcome| matches!(outcome, Outcome::Refused(_))),
@@ -144,9 +142,15 @@ async fn one(bench: &Bench, behaviour: &Behaviour) -> Outcome {
 async fn refusal(bench: &Bench, behaviour: &Behaviour) -> Result<(), Mismatch> {
     let Some(spec) = behaviour.spec else { return Ok(()) };
     let app = bench.app(spec)?;
-    match bench.orchestrator().plan(bench.scope(), &Intent::Apply { app: Box::new(app), only: Vec::new() }).await {
+    match bench
+        .orchestrator()
+        .plan(bench.scope(), &Intent::Apply { app: Box::new(app), only: Vec::new() })
+        .await
+    {
         Err(error) if matches!(error.kind(), ErrorKind::Blocked | ErrorKind::Unsupported) => Ok(()),
-        Err(error) => Err(Mismatch::new(format!("refused as {:?} rather than blocked: {error}", error.kind()))),
+        Err(error) => {
+            Err(Mismatch::new(format!("refused as {:?} rather than blocked: {error}", error.kind())))
+        }
         Ok(_) => Err(Mismatch::new("not claimed by the capability data, and planned all the same")),
     }
 }

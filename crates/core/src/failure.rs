@@ -103,7 +103,9 @@ impl Failure {
             | Cause::PortTaken
             | Cause::SecretMissing
             | Cause::TimedOut => true,
-            Cause::Capacity | Cause::Exited | Cause::NeverHealthy | Cause::OutOfMemory | Cause::Other => false,
+            Cause::Capacity | Cause::Exited | Cause::NeverHealthy | Cause::OutOfMemory | Cause::Other => {
+                false
+            }
         }
     }
 

@@ -60,7 +60,15 @@ impl Finding {
     /// Makes a finding.
     #[must_use]
     pub fn new(kind: FindingKind, code: &'static str, path: FieldPath, message: impl Into<String>) -> Self {
-        Self { code: Cow::Borrowed(code), kind, path, message: message.into(), change: None, fix: None, accepted: None }
+        Self {
+            code: Cow::Borrowed(code),
+            kind,
+            path,
+            message: message.into(),
+            change: None,
+            fix: None,
+            accepted: None,
+        }
     }
 
     /// Sets what is written and what it becomes.

@@ -92,7 +92,11 @@ pub trait Orchestrator: Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Unavailable`](crate::error::ErrorKind::Unavailable).
-    async fn events(&self, scope: &Scope, options: EventOptions) -> Result<BoxStream<'static, Result<EngineEvent>>>;
+    async fn events(
+        &self,
+        scope: &Scope,
+        options: EventOptions,
+    ) -> Result<BoxStream<'static, Result<EngineEvent>>>;
 
     /// Reads the output of containers, merged in the order of time as far as the engine tells it.
     ///
@@ -342,7 +346,11 @@ impl ExecRequest {
     /// Asks for a command in a service.
     #[must_use]
     pub fn new(workload: impl Into<String>, command: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self { workload: workload.into(), command: command.into_iter().map(Into::into).collect(), ..Self::default() }
+        Self {
+            workload: workload.into(),
+            command: command.into_iter().map(Into::into).collect(),
+            ..Self::default()
+        }
     }
 
     /// Sets the replica.
@@ -482,7 +490,10 @@ impl RunRequest {
 
 impl Debug for RunRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunRequest").field("task", &self.task).field("timeout", &self.timeout).finish_non_exhaustive()
+        f.debug_struct("RunRequest")
+            .field("task", &self.task)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
     }
 }
 
@@ -560,7 +571,11 @@ impl<T: Orchestrator + ?Sized> Orchestrator for Arc<T> {
         (**self).status(scope).await
     }
 
-    async fn events(&self, scope: &Scope, options: EventOptions) -> Result<BoxStream<'static, Result<EngineEvent>>> {
+    async fn events(
+        &self,
+        scope: &Scope,
+        options: EventOptions,
+    ) -> Result<BoxStream<'static, Result<EngineEvent>>> {
         (**self).events(scope, options).await
     }
 

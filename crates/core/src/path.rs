@@ -205,7 +205,8 @@ impl FromStr for PathPattern {
 
 impl Scalar for PathPattern {
     const NAME: &'static str = "PathPattern";
-    const DESCRIPTION: &'static str = "The path of a field; `*` stands for any one step and `[*]` for any list position.";
+    const DESCRIPTION: &'static str =
+        "The path of a field; `*` stands for any one step and `[*]` for any list position.";
     const PATTERN: Option<&'static str> = None;
     const EXAMPLES: &'static [&'static str] = &["services.web.resources", "services.*.expose[*]"];
     const ACCEPTS: Accepts = Accepts::STRING;
@@ -239,7 +240,8 @@ fn parse(text: &str) -> Result<Vec<Step>, ScalarError> {
             return Err(bad("it has too many steps"));
         }
         if let Some(inner) = rest.strip_prefix('[') {
-            let (step, after) = bracket(inner).ok_or_else(|| bad("a `[` needs a number, `*` or a quoted key, and a `]`"))?;
+            let (step, after) =
+                bracket(inner).ok_or_else(|| bad("a `[` needs a number, `*` or a quoted key, and a `]`"))?;
             steps.push(step);
             rest = after;
             continue;
@@ -312,7 +314,9 @@ mod tests {
 
     #[test]
     fn paths_show_as_they_are_read() {
-        for text in ["", "app", "services.web.expose[0].host", r#"services.web.labels["a.b"]"#, r#"["a\"]"][2][3].x"#] {
+        for text in
+            ["", "app", "services.web.expose[0].host", r#"services.web.labels["a.b"]"#, r#"["a\"]"][2][3].x"#]
+        {
             assert_eq!(path(text).to_string(), text);
         }
         assert_eq!(path("a.b").child("c d").index(1).to_string(), r#"a.b["c d"][1]"#);
@@ -321,7 +325,8 @@ mod tests {
 
     #[test]
     fn what_is_no_path_is_refused() {
-        for text in [".a", "a.", "a..b", "a b", "a[", "a[x]", "a[0", "a[0]b", r#"a["b]"#, "a[-1]", "a.*", "ä"] {
+        for text in [".a", "a.", "a..b", "a b", "a[", "a[x]", "a[0", "a[0]b", r#"a["b]"#, "a[-1]", "a.*", "ä"]
+        {
             assert!(text.parse::<FieldPath>().is_err(), "{text}");
         }
         let long = "a.".repeat(1000) + "a";

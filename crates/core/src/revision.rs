@@ -60,7 +60,14 @@ mod tests {
     #[test]
     fn the_order_of_keys_does_not_matter_and_everything_else_does() {
         assert_eq!(content_hash(&json!({"a": 1, "b": [2]})), content_hash(&json!({"b": [2], "a": 1})));
-        let different = [json!({"a": "1"}), json!({"a": 1}), json!(["a", 1]), json!({"a": [1]}), json!({"a1": null}), json!("a1")];
+        let different = [
+            json!({"a": "1"}),
+            json!({"a": 1}),
+            json!(["a", 1]),
+            json!({"a": [1]}),
+            json!({"a1": null}),
+            json!("a1"),
+        ];
         for (at, left) in different.iter().enumerate() {
             for right in &different[at + 1..] {
                 assert_ne!(content_hash(left), content_hash(right));

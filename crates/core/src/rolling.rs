@@ -46,7 +46,14 @@ impl RollingBounds {
     /// `old_healthy` and `old_other` count the replicas of other revisions, `new_healthy` and `new_other` those of the wanted one; the
     /// unhealthy old ones stop first, since stopping them costs no service.
     #[must_use]
-    pub fn next(self, desired: u32, old_healthy: u32, old_other: u32, new_healthy: u32, new_other: u32) -> RollingStep {
+    pub fn next(
+        self,
+        desired: u32,
+        old_healthy: u32,
+        old_other: u32,
+        new_healthy: u32,
+        new_other: u32,
+    ) -> RollingStep {
         let (old, new) = (old_healthy + old_other, new_healthy + new_other);
         let wanted = desired.saturating_sub(new);
         let start = wanted.min(self.max_running.max(desired.min(1)).saturating_sub(old + new));

@@ -45,7 +45,11 @@ impl Scope {
     /// Returns the name that the application's things share on an engine without namespaces: `shop`, or `shop-staging`.
     #[must_use]
     pub fn prefix(&self) -> String {
-        if self.environment == DEFAULT_ENVIRONMENT { self.app.clone() } else { format!("{}-{}", self.app, self.environment) }
+        if self.environment == DEFAULT_ENVIRONMENT {
+            self.app.clone()
+        } else {
+            format!("{}-{}", self.app, self.environment)
+        }
     }
 }
 

@@ -24,7 +24,10 @@ impl Status {
     /// Returns whether nothing of the application exists.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.services.is_empty() && self.tasks.is_empty() && self.volumes.is_empty() && self.orphans.is_empty()
+        self.services.is_empty()
+            && self.tasks.is_empty()
+            && self.volumes.is_empty()
+            && self.orphans.is_empty()
     }
 
     /// Returns one service.

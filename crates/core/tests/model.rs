@@ -54,15 +54,27 @@ tasks:
 /// One spec for each rule, which breaks this rule only: the rule, the line and column of the problem, and its text.
 const BROKEN: &[(&str, &str, &str)] = &[
     ("accept-path", "accept: [{code: a, path: 'a..b', reason: r}]", "accept[0].path"),
-    ("after-condition", "services: {a: {image: i, after: {b: success}}, b: {image: i}}", "services.a.after.b"),
-    ("after-cycle", "services: {a: {image: i, after: {b: healthy}}, b: {image: i, after: {a: healthy}}}", "services.a.after"),
+    (
+        "after-condition",
+        "services: {a: {image: i, after: {b: success}}, b: {image: i}}",
+        "services.a.after.b",
+    ),
+    (
+        "after-cycle",
+        "services: {a: {image: i, after: {b: healthy}}, b: {image: i, after: {a: healthy}}}",
+        "services.a.after",
+    ),
     (
         "after-scheduled",
         "services: {a: {image: i, after: {b: success}}}\ntasks: {b: {image: i, schedule: {cron: '0 3 * * *'}}}",
         "services.a.after.b",
     ),
     ("after-target", "services: {a: {image: i, after: {b: success}}}", "services.a.after.b"),
-    ("autoscale-bounds", "services: {a: {image: i, autoscale: {min: 3, max: 2, cpu: 60%}}}", "services.a.autoscale.max"),
+    (
+        "autoscale-bounds",
+        "services: {a: {image: i, autoscale: {min: 3, max: 2, cpu: 60%}}}",
+        "services.a.autoscale.max",
+    ),
     ("container-essential", "services: {a: {image: i, essential: false}}", "services.a"),
     ("container-missing", "services: {a: {containers: {}}}", "services.a"),
     (
@@ -92,7 +104,11 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ("file-source", "services: {a: {image: i, files: {/a: {mode: '0644'}}}}", "services.a.files[\"/a\"]"),
     ("health-kind", "services: {a: {image: i, health: {interval: 5s}}}", "services.a.health"),
     ("health-port", "services: {a: {image: i, health: {tcp: p}}}", "services.a.health.tcp"),
-    ("health-time", "services: {a: {image: i, health: {exec: [a], interval: 0s}}}", "services.a.health.interval"),
+    (
+        "health-time",
+        "services: {a: {image: i, health: {exec: [a], interval: 0s}}}",
+        "services.a.health.interval",
+    ),
     (
         "mount-twice",
         "services: {a: {image: i, files: {/a: {content: a}}, volumes: {/a: v}}}",
@@ -116,7 +132,11 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ("service-reference", "services: {a: {image: i, env: {A: '${service.b.host}'}}}", "services.a.env.A"),
     ("stop-time", "services: {a: {image: i, stop: {grace: 2d}}}", "services.a.stop.grace"),
     ("task-attempts", "tasks: {a: {image: i, attempts: 0}}", "tasks.a.attempts"),
-    ("ulimit-order", "services: {a: {image: i, ulimits: {nofile: {soft: 2, hard: 1}}}}", "services.a.ulimits.nofile"),
+    (
+        "ulimit-order",
+        "services: {a: {image: i, ulimits: {nofile: {soft: 2, hard: 1}}}}",
+        "services.a.ulimits.nofile",
+    ),
     ("volume-kind", "services: {a: {image: i}}\nvolumes: {v: {host: /a, existing: b}}", "volumes.v.existing"),
 ];
 

@@ -9,9 +9,11 @@ use proptest::{
 };
 use serde_json::{Map, Value, json};
 use straddle_core::{
-    path::Segment,
     model::{App, AppSpec},
-    spec::{self, Accepts, Field, Files, Inputs, NoVariables, ScalarShape, Shape, Source, Spec, StructShape, code},
+    path::Segment,
+    spec::{
+        self, Accepts, Field, Files, Inputs, NoVariables, ScalarShape, Shape, Source, Spec, StructShape, code,
+    },
 };
 
 /// Scalars whose values are limited beyond what a regular expression of the schema says, and how.
@@ -144,7 +146,8 @@ fn scalar_at(shape: Shape, path: &[Segment]) -> Option<&'static str> {
         // A problem of a key stands at the path of its value.
         (Shape::Map { key, value }, [Segment::Key(_), rest @ ..]) => {
             let own = if rest.is_empty() { scalar_at(key(), &[]) } else { None };
-            own.filter(|name| VALUE_RULES.iter().any(|(listed, _)| listed == name)).or_else(|| scalar_at(value(), rest))
+            own.filter(|name| VALUE_RULES.iter().any(|(listed, _)| listed == name))
+                .or_else(|| scalar_at(value(), rest))
         }
         (Shape::Struct(shape), [Segment::Key(key), rest @ ..]) => {
             scalar_at((shape.fields.iter().find(|field| field.key == &**key)?.shape)(), rest)

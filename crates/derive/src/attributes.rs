@@ -1,6 +1,8 @@
 //! What stands in `#[spec(...)]` and in doc comments.
 
-use syn::{Attribute, Expr, ExprLit, Ident, Lit, LitStr, Meta, Path, Type, ext::IdentExt, meta::ParseNestedMeta};
+use syn::{
+    Attribute, Expr, ExprLit, Ident, Lit, LitStr, Meta, Path, Type, ext::IdentExt, meta::ParseNestedMeta,
+};
 
 /// The attributes of a type.
 pub(crate) struct Container {
@@ -79,8 +81,14 @@ pub(crate) enum Default {
 
 impl Member {
     pub(crate) fn parse(attributes: &[Attribute]) -> syn::Result<Self> {
-        let mut parsed =
-            Self { doc: doc(attributes), key: None, examples: Vec::new(), default: None, flatten: false, skip: false };
+        let mut parsed = Self {
+            doc: doc(attributes),
+            key: None,
+            examples: Vec::new(),
+            default: None,
+            flatten: false,
+            skip: false,
+        };
         for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("spec")) {
             attribute.parse_nested_meta(|meta| parsed.one(&meta))?;
         }

@@ -33,7 +33,12 @@ fn case(variant: &Variant) -> syn::Result<Case<'_>> {
     let ty = match &variant.fields {
         Fields::Unit => None,
         Fields::Unnamed(fields) if fields.unnamed.len() == 1 => Some(&fields.unnamed[0].ty),
-        other => return Err(syn::Error::new_spanned(other, "a variant holds nothing or exactly one unnamed field")),
+        other => {
+            return Err(syn::Error::new_spanned(
+                other,
+                "a variant holds nothing or exactly one unnamed field",
+            ));
+        }
     };
     let member = Member::parse(&variant.attrs)?;
     if member.default.is_some() || member.flatten || member.skip {

@@ -49,9 +49,13 @@ fn expand(input: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
             Fields::Unnamed(fields) if fields.unnamed.len() == 1 => {
                 structs::transparent(&input.ident, &container, &fields.unnamed[0])
             }
-            other => Err(syn::Error::new_spanned(other, "Spec needs named fields or exactly one unnamed field")),
+            other => {
+                Err(syn::Error::new_spanned(other, "Spec needs named fields or exactly one unnamed field"))
+            }
         },
         Data::Enum(data) => enums::expand(&input.ident, &container, data),
-        Data::Union(data) => Err(syn::Error::new(data.union_token.span, "Spec cannot be derived for a union")),
+        Data::Union(data) => {
+            Err(syn::Error::new(data.union_token.span, "Spec cannot be derived for a union"))
+        }
     }
 }

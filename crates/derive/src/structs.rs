@@ -228,7 +228,11 @@ pub(crate) fn short_normalize(short: &Short) -> TokenStream {
     }
 }
 
-pub(crate) fn transparent(name: &Ident, container: &Container, field: &syn::Field) -> syn::Result<TokenStream> {
+pub(crate) fn transparent(
+    name: &Ident,
+    container: &Container,
+    field: &syn::Field,
+) -> syn::Result<TokenStream> {
     if container.short.is_some() || container.inline.is_some() {
         return Err(syn::Error::new_spanned(name, "a struct with one unnamed field has no short form"));
     }

@@ -9,7 +9,7 @@ mod mount;
 mod output;
 mod refused;
 mod secret;
-mod service;
+pub(crate) mod service;
 mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -106,11 +106,9 @@ pub(crate) fn translate(app: &App, scope: &Scope, facts: &Facts, has_helper: boo
     let volumes: Vec<ResourceKey> = resources.iter().skip(1).map(|resource| resource.key.clone()).collect();
     for mut resource in workloads {
         resource.depends_on.insert(0, network.clone());
-        resource.depends_on.extend(volumes.iter().filter(|key| uses(&resource, &around.names.volume(&key.name))).cloned());
+        let used: Vec<_> = volumes.iter().filter(|key| uses(&resource, &around.names.volume(&key.name))).cloned().collect();
+        resource.depends_on.extend(used);
         resources.push(resource);
-    }
-    if app.workloads().any(|workload| workload.template.containers.values().any(|container| !container.secrets.is_empty())) {
-        tracing::debug!("secrets in the environment are visible to whoever may inspect containers");
     }
     let mut objects: BTreeMap<String, u32> = BTreeMap::new();
     for resource in &resources {

@@ -43,7 +43,8 @@ services:
 pub(super) async fn discovery(bench: &Bench) -> Done {
     bench.up(PAIR).await?;
     let url = bench.get("client", 8080, "/env/SERVER").await?;
-    let fetch = || ExecRequest::new("client", ["/probe".to_owned(), "fetch".to_owned(), url.trim().to_owned()]);
+    let fetch =
+        || ExecRequest::new("client", ["/probe".to_owned(), "fetch".to_owned(), url.trim().to_owned()]);
     let (code, body) = bench.exec(fetch(), None).await?;
     ensure!(code == Some(0) && body.trim() == "first", "{url} answers `{body}` ({code:?})");
     // While the update goes on every question is answered, by one revision or the other.
@@ -61,7 +62,10 @@ pub(super) async fn discovery(bench: &Bench) -> Done {
             }
             futures_util::future::Either::Right((answer, _)) => {
                 let (code, body) = answer?;
-                ensure!(code == Some(0) && ["first", "second"].contains(&body.trim()), "during the update: `{body}` ({code:?})");
+                ensure!(
+                    code == Some(0) && ["first", "second"].contains(&body.trim()),
+                    "during the update: `{body}` ({code:?})"
+                );
             }
         }
     }

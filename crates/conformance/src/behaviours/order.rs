@@ -1,4 +1,6 @@
-use straddle_core::{error::ErrorKind, failure::Cause, orchestrator::LogOptions, plan::Action, status::RunState};
+use straddle_core::{
+    error::ErrorKind, failure::Cause, orchestrator::LogOptions, plan::Action, status::RunState,
+};
 
 use super::ensure;
 use crate::bench::{Bench, Mismatch};
@@ -21,8 +23,12 @@ services:
     bench.up(spec).await?;
     ensure!(clock.elapsed().as_millis() >= 1900, "it counted as healthy after {:?}", clock.elapsed());
     let never = spec.replace("2s", "10m").replace("start_period: 20s", "start_period: 0s");
-    let Err(error) = bench.try_up(&never).await? else { return Err(Mismatch::new("what is never healthy counts as done")) };
-    let Some(failure) = error.failure() else { return Err(Mismatch::new(format!("no cause is named: {error}"))) };
+    let Err(error) = bench.try_up(&never).await? else {
+        return Err(Mismatch::new("what is never healthy counts as done"));
+    };
+    let Some(failure) = error.failure() else {
+        return Err(Mismatch::new(format!("no cause is named: {error}")));
+    };
     ensure!(failure.cause == Cause::NeverHealthy, "the cause is {failure:?}");
     ensure!(failure.summary.contains("503"), "the answer of the check is not named: {}", failure.summary);
     Ok(())
@@ -78,10 +84,17 @@ pub(super) async fn depends_success(bench: &Bench) -> Done {
 
 pub(super) async fn depends_failed(bench: &Bench) -> Done {
     let spec = SUCCESS.replace("[print, prepared]", r#"[exit, "7"]"#);
-    let Err(error) = bench.try_up(&spec).await? else { return Err(Mismatch::new("a failed predecessor counts as done")) };
-    let Some(failure) = error.failure() else { return Err(Mismatch::new(format!("no cause is named: {error}"))) };
+    let Err(error) = bench.try_up(&spec).await? else {
+        return Err(Mismatch::new("a failed predecessor counts as done"));
+    };
+    let Some(failure) = error.failure() else {
+        return Err(Mismatch::new(format!("no cause is named: {error}")));
+    };
     ensure!(failure.cause == Cause::DependencyFailed, "the cause is {failure:?}");
-    ensure!(failure.container.as_deref() == Some("prepare") && failure.exit_code == Some(7), "it is not prepare with 7: {failure:?}");
+    ensure!(
+        failure.container.as_deref() == Some("prepare") && failure.exit_code == Some(7),
+        "it is not prepare with 7: {failure:?}"
+    );
     Ok(())
 }
 
@@ -100,10 +113,19 @@ tasks:
 
 pub(super) async fn after_task(bench: &Bench) -> Done {
     let plan = bench.up(AFTER).await?;
-    ensure!(plan.steps.iter().any(|step| step.resource.name == "migrate" && step.action == Action::Run), "no step runs migrate");
-    let runs = |status: &straddle_core::status::Status| status.tasks.iter().map(|task| task.runs.len()).sum::<usize>();
+    ensure!(
+        plan.steps.iter().any(|step| step.resource.name == "migrate" && step.action == Action::Run),
+        "no step runs migrate"
+    );
+    let runs = |status: &straddle_core::status::Status| {
+        status.tasks.iter().map(|task| task.runs.len()).sum::<usize>()
+    };
     let status = bench.status().await?;
-    ensure!(runs(&status) == 1 && status.tasks[0].runs[0].state == RunState::Succeeded, "the run is not recorded: {:?}", status.tasks);
+    ensure!(
+        runs(&status) == 1 && status.tasks[0].runs[0].state == RunState::Succeeded,
+        "the run is not recorded: {:?}",
+        status.tasks
+    );
     ensure!(bench.up(AFTER).await?.is_empty(), "an unchanged spec runs it again");
     let plan = bench.up(&AFTER.replace("migrated", "migrated-again")).await?;
     let names: Vec<&str> = plan.steps.iter().map(|step| step.resource.name.as_str()).collect();
@@ -113,13 +135,24 @@ pub(super) async fn after_task(bench: &Bench) -> Done {
 
 pub(super) async fn after_task_failed(bench: &Bench) -> Done {
     let broken = AFTER.replace("[print, migrated]", r#"[exit, "5", --print, "no schema"]"#);
-    let Err(error) = bench.try_up(&broken).await? else { return Err(Mismatch::new("a failed task counts as done")) };
+    let Err(error) = bench.try_up(&broken).await? else {
+        return Err(Mismatch::new("a failed task counts as done"));
+    };
     ensure!(error.kind() == ErrorKind::Rollout, "the kind is {:?}", error.kind());
-    let Some(failure) = error.failure() else { return Err(Mismatch::new(format!("no cause is named: {error}"))) };
+    let Some(failure) = error.failure() else {
+        return Err(Mismatch::new(format!("no cause is named: {error}")));
+    };
     ensure!(failure.workload == "migrate" && failure.exit_code == Some(5), "the cause is {failure:?}");
-    ensure!(failure.last_lines.iter().any(|line| line == "no schema"), "the last lines are {:?}", failure.last_lines);
+    ensure!(
+        failure.last_lines.iter().any(|line| line == "no schema"),
+        "the last lines are {:?}",
+        failure.last_lines
+    );
     let status = bench.status().await?;
-    ensure!(status.service("web").is_none_or(|web| web.replicas.is_empty()), "the successor was started: {status:?}");
+    ensure!(
+        status.service("web").is_none_or(|web| web.replicas.is_empty()),
+        "the successor was started: {status:?}"
+    );
     bench.up(AFTER).await?;
     ensure!(bench.status().await?.is_healthy(), "not mended");
     Ok(())
@@ -139,16 +172,24 @@ services:
     stop: {grace: 1s, drain: 0s}
 "#)
         .await?;
-    let step = |name: &str| plan.steps.iter().find(|step| step.resource.name == name && step.resource.kind == "service");
+    let step = |name: &str| {
+        plan.steps.iter().find(|step| step.resource.name == name && step.resource.kind == "service")
+    };
     let (Some(front), Some(back)) = (step("front"), step("back")) else {
         return Err(Mismatch::new(format!("no two steps: {:?}", plan.steps)));
     };
     ensure!(front.depends_on.contains(&back.id), "front does not wait for back");
     let status = bench.status().await?;
-    let started = |name: &str| status.service(name).and_then(|service| service.replicas.first()).and_then(|replica| replica.started);
+    let started = |name: &str| {
+        status.service(name).and_then(|service| service.replicas.first()).and_then(|replica| replica.started)
+    };
     let (Some(front), Some(back)) = (started("front"), started("back")) else {
         return Err(Mismatch::new(format!("no start times: {status:?}")));
     };
-    ensure!(front.duration_since(back).as_millis() >= 900, "front was started {:?} after back", front.duration_since(back));
+    ensure!(
+        front.duration_since(back).as_millis() >= 900,
+        "front was started {:?} after back",
+        front.duration_since(back)
+    );
     Ok(())
 }

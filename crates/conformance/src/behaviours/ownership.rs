@@ -35,9 +35,24 @@ pub(super) async fn absent(bench: &Bench) -> Done {
         ("exec", orchestrator.exec(scope, ExecRequest::new("web", ["/probe"])).await.map(drop)),
         ("logs", orchestrator.logs(scope, LogOptions::of("web")).await.map(drop)),
         ("connect", orchestrator.connect(scope, ConnectRequest::new("web", 8080)).await.map(drop)),
-        ("scale", orchestrator.plan(scope, &Intent::Scale { replicas: vec![("web".to_owned(), 2)] }).await.map(drop)),
-        ("restart", orchestrator.plan(scope, &Intent::Restart { services: vec!["web".to_owned()] }).await.map(drop)),
-        ("rollback", orchestrator.plan(scope, &Intent::Rollback { service: "web".to_owned(), to: None }).await.map(drop)),
+        (
+            "scale",
+            orchestrator
+                .plan(scope, &Intent::Scale { replicas: vec![("web".to_owned(), 2)] })
+                .await
+                .map(drop),
+        ),
+        (
+            "restart",
+            orchestrator.plan(scope, &Intent::Restart { services: vec!["web".to_owned()] }).await.map(drop),
+        ),
+        (
+            "rollback",
+            orchestrator
+                .plan(scope, &Intent::Rollback { service: "web".to_owned(), to: None })
+                .await
+                .map(drop),
+        ),
     ];
     for (operation, result) in kinds {
         let kind = result.as_ref().err().map(straddle_core::error::Error::kind);
@@ -64,6 +79,9 @@ async fn side_by_side(bench: &Bench, other: &Bench) -> Done {
     ensure!(bench.plan_apply(&one).await?.is_empty(), "staging changed the default environment");
     other.clean().await?;
     ensure!(other.status().await?.is_empty(), "staging is not gone");
-    ensure!(bench.get("web", 8080, "/").await? == "one", "removing staging took the default environment along");
+    ensure!(
+        bench.get("web", 8080, "/").await? == "one",
+        "removing staging took the default environment along"
+    );
     Ok(())
 }

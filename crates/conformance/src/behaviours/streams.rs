@@ -36,8 +36,14 @@ pub(super) async fn logs(bench: &Bench) -> Done {
     let mut texts: Vec<&str> = lines.iter().map(|line| line.line.as_str()).collect();
     texts.sort_unstable();
     ensure!(texts == ["aside one", "aside three", "aside two"], "the lines are {lines:?}");
-    ensure!(lines.iter().all(|line| line.is_stderr == (line.line == "aside two")), "the streams are mixed: {lines:?}");
-    ensure!(lines.iter().all(|line| line.workload == "talk" && line.container == "side"), "the names are wrong: {lines:?}");
+    ensure!(
+        lines.iter().all(|line| line.is_stderr == (line.line == "aside two")),
+        "the streams are mixed: {lines:?}"
+    );
+    ensure!(
+        lines.iter().all(|line| line.workload == "talk" && line.container == "side"),
+        "the names are wrong: {lines:?}"
+    );
     let last = bench.logs(side().with_tail(1)).await?;
     ensure!(last.len() == 1, "one last line is {last:?}");
     if let Some(time) = lines.iter().filter_map(|line| line.time).max() {
@@ -50,7 +56,10 @@ pub(super) async fn logs(bench: &Bench) -> Done {
 pub(super) async fn logs_follow(bench: &Bench) -> Done {
     bench.up(TALK).await?;
     bench.get("talk", 8080, "/print?text=before").await?;
-    let mut stream = bench.orchestrator().logs(bench.scope(), LogOptions::of("talk").with_container("talk").with_follow(true)).await?;
+    let mut stream = bench
+        .orchestrator()
+        .logs(bench.scope(), LogOptions::of("talk").with_container("talk").with_follow(true))
+        .await?;
     let mut wait = async |wanted: &str| -> Done {
         let seen = async {
             while let Some(line) = stream.next().await {
@@ -60,7 +69,9 @@ pub(super) async fn logs_follow(bench: &Bench) -> Done {
             }
             Err(Mismatch::new(format!("the stream ended before `{wanted}`")))
         };
-        tokio::time::timeout(Duration::from_secs(20), seen).await.map_err(|_| Mismatch::new(format!("`{wanted}` did not come")))?
+        tokio::time::timeout(Duration::from_secs(20), seen)
+            .await
+            .map_err(|_| Mismatch::new(format!("`{wanted}` did not come")))?
     };
     wait("before").await?;
     bench.up(&TALK.replace("one]", "two]")).await?;
@@ -70,9 +81,13 @@ pub(super) async fn logs_follow(bench: &Bench) -> Done {
 
 pub(super) async fn exec(bench: &Bench) -> Done {
     bench.up(TALK).await?;
-    let (code, out) = bench.exec(ExecRequest::new("talk", ["/probe", "print", "two words", "$HOME", "\"quoted\""]), None).await?;
+    let (code, out) = bench
+        .exec(ExecRequest::new("talk", ["/probe", "print", "two words", "$HOME", "\"quoted\""]), None)
+        .await?;
     ensure!(code == Some(0) && out == "two words\n$HOME\n\"quoted\"\n", "print came to {code:?} {out:?}");
-    let (code, out) = bench.exec(ExecRequest::new("talk", ["/probe", "cat"]).with_stdin(true), Some("over\nand out\n")).await?;
+    let (code, out) = bench
+        .exec(ExecRequest::new("talk", ["/probe", "cat"]).with_stdin(true), Some("over\nand out\n"))
+        .await?;
     ensure!(code == Some(0) && out == "over\nand out\n", "cat came to {code:?} {out:?}");
     let (code, _) = bench.exec(ExecRequest::new("talk", ["/probe", "exit", "42"]), None).await?;
     ensure!(code == Some(42), "exit 42 came to {code:?}");
@@ -80,7 +95,8 @@ pub(super) async fn exec(bench: &Bench) -> Done {
 }
 
 pub(super) async fn events(bench: &Bench) -> Done {
-    let mut stream = bench.orchestrator().events(bench.scope(), EventOptions::default().with_follow(true)).await?;
+    let mut stream =
+        bench.orchestrator().events(bench.scope(), EventOptions::default().with_follow(true)).await?;
     bench.up(TALK).await?;
     bench.intent(Intent::Remove { volumes: true, only: Vec::new() }).await?;
     let seen = async {
@@ -88,12 +104,16 @@ pub(super) async fn events(bench: &Bench) -> Done {
         while let Some(event) = stream.next().await {
             let event = event?;
             ensure!(event.workload == "talk", "an event of something else: {event:?}");
-            wanted.retain(|what| *what != event.what && !(*what == "stop" && ["exit", "remove"].contains(&event.what.as_str())));
+            wanted.retain(|what| {
+                *what != event.what && !(*what == "stop" && ["exit", "remove"].contains(&event.what.as_str()))
+            });
             if wanted.is_empty() {
                 return Ok(());
             }
         }
         Err(Mismatch::new("the stream ended"))
     };
-    tokio::time::timeout(Duration::from_secs(20), seen).await.map_err(|_| Mismatch::new("the events did not come"))?
+    tokio::time::timeout(Duration::from_secs(20), seen)
+        .await
+        .map_err(|_| Mismatch::new("the events did not come"))?
 }

@@ -26,21 +26,27 @@ pub(super) async fn exit_codes(bench: &Bench) -> Done {
         let outcome = bench.orchestrator().run(bench.scope(), request, &Context::new()).await?;
         ensure!(outcome.exit_code == code, "{code} arrived as {}", outcome.exit_code);
     }
-    let missing = bench.orchestrator().run(bench.scope(), RunRequest::new(app, "nothing"), &Context::new()).await;
-    ensure!(missing.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound), "a task that is not there: {missing:?}");
+    let missing =
+        bench.orchestrator().run(bench.scope(), RunRequest::new(app, "nothing"), &Context::new()).await;
+    ensure!(
+        missing.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound),
+        "a task that is not there: {missing:?}"
+    );
     Ok(())
 }
 
 pub(super) async fn output(bench: &Bench) -> Done {
     let written: Arc<Mutex<(Vec<u8>, Vec<u8>)>> = Arc::default();
     let sink = Arc::clone(&written);
-    let request = RunRequest::new(bench.app(TASK)?, "job").with_command(["print", "to one", "err:to two", "grüße"]).with_output(move |output| {
-        let mut written = sink.lock().unwrap_or_else(PoisonError::into_inner);
-        match output {
-            Output::Stdout(bytes) => written.0.extend_from_slice(&bytes),
-            Output::Stderr(bytes) => written.1.extend_from_slice(&bytes),
-        }
-    });
+    let request = RunRequest::new(bench.app(TASK)?, "job")
+        .with_command(["print", "to one", "err:to two", "grüße"])
+        .with_output(move |output| {
+            let mut written = sink.lock().unwrap_or_else(PoisonError::into_inner);
+            match output {
+                Output::Stdout(bytes) => written.0.extend_from_slice(&bytes),
+                Output::Stderr(bytes) => written.1.extend_from_slice(&bytes),
+            }
+        });
     bench.orchestrator().run(bench.scope(), request, &Context::new()).await?;
     let (out, err) = written.lock().unwrap_or_else(PoisonError::into_inner).clone();
     ensure!(out == "to one\ngrüße\n".as_bytes(), "standard output is {:?}", String::from_utf8_lossy(&out));
@@ -51,9 +57,14 @@ pub(super) async fn output(bench: &Bench) -> Done {
 }
 
 pub(super) async fn timeout(bench: &Bench) -> Done {
-    let request = RunRequest::new(bench.app(TASK)?, "job").with_command(["sleep", "10m"]).with_timeout(Duration::from_secs(2));
+    let request = RunRequest::new(bench.app(TASK)?, "job")
+        .with_command(["sleep", "10m"])
+        .with_timeout(Duration::from_secs(2));
     let result = bench.orchestrator().run(bench.scope(), request, &Context::new()).await;
-    ensure!(result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout), "a run without end: {result:?}");
+    ensure!(
+        result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout),
+        "a run without end: {result:?}"
+    );
     let left = bench.status().await?;
     ensure!(left.tasks.iter().all(|task| task.runs.is_empty()), "the run was left: {:?}", left.tasks);
     Ok(())
@@ -69,7 +80,10 @@ pub(super) async fn cancel(bench: &Bench) -> Done {
         cancel.cancel();
     };
     let (result, ()) = futures_util::future::join(run, stop).await;
-    ensure!(result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Cancelled), "a cancelled run: {result:?}");
+    ensure!(
+        result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Cancelled),
+        "a cancelled run: {result:?}"
+    );
     let left = bench.status().await?;
     ensure!(left.tasks.iter().all(|task| task.runs.is_empty()), "the run was left: {:?}", left.tasks);
     Ok(())

@@ -121,7 +121,9 @@ fn fit(pattern: &str, path: &FieldPath, document: &mut Value) {
     match field {
         "bake" | "step" | "step_bake" => *place(document, &parent.child("strategy")) = json!("canary"),
         "source" => *place(document, &parent) = json!({}),
-        "port" | "status" if pattern.contains("health") => *place(document, &parent.child("http")) = json!("/healthz"),
+        "port" | "status" if pattern.contains("health") => {
+            *place(document, &parent.child("http")) = json!("/healthz")
+        }
         "http" => *place(document, &parent.child("port")) = json!("http"),
         "grpc_service" => *place(document, &parent.child("grpc")) = json!("grpc"),
         "size" if pattern.starts_with("volumes.*.ephemeral") => {}
@@ -138,7 +140,9 @@ fn fit(pattern: &str, path: &FieldPath, document: &mut Value) {
 fn contains(pattern: &str, place: &str) -> Option<usize> {
     let steps = |text: &str| text.replace('[', ".[").split('.').map(str::to_owned).collect::<Vec<_>>();
     let (pattern, place) = (steps(pattern), steps(place));
-    (0..pattern.len().saturating_sub(place.len())).find(|start| pattern[*start..].starts_with(&place)).map(|start| start + place.len())
+    (0..pattern.len().saturating_sub(place.len()))
+        .find(|start| pattern[*start..].starts_with(&place))
+        .map(|start| start + place.len())
 }
 
 /// Merges a value into another: keys that are there stay.
@@ -161,7 +165,8 @@ trait ParentNamed {
 
 impl ParentNamed for FieldPath {
     fn parent_named(&self, key: &str) -> FieldPath {
-        let end = self.segments().iter().position(|segment| matches!(segment, Segment::Key(own) if &**own == key));
+        let end =
+            self.segments().iter().position(|segment| matches!(segment, Segment::Key(own) if &**own == key));
         end.map_or_else(|| self.clone(), |end| self.segments()[..end].iter().cloned().collect())
     }
 }

@@ -100,6 +100,15 @@ impl FaultPlan {
         self.lock().crashed = false;
     }
 
+    /// Tells whether the caller is alive, without a call that counts.
+    ///
+    /// # Errors
+    ///
+    /// The error of every call after a crash.
+    pub fn alive(&self) -> Result<()> {
+        if self.is_crashed() { Err(crash("a read")) } else { Ok(()) }
+    }
+
     /// Announces a call. It may take effect unless this fails.
     ///
     /// # Errors

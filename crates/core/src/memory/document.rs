@@ -116,6 +116,17 @@ pub(super) struct FileDocument {
     pub(super) source: Option<SourceDocument>,
 }
 
+impl FileDocument {
+    /// Returns what the file holds.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        match (&self.content, &self.source) {
+            (Some(content), _) => content.as_bytes().to_vec(),
+            (None, Some(source)) => source.bytes.clone(),
+            (None, None) => Vec::new(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct SourceDocument {
     pub(super) bytes: Vec<u8>,

@@ -90,7 +90,13 @@ impl AppSpec {
     /// Makes an empty application.
     #[must_use]
     pub fn new(app: Name) -> Self {
-        Self { app, services: BTreeMap::new(), tasks: BTreeMap::new(), volumes: BTreeMap::new(), accept: Vec::new() }
+        Self {
+            app,
+            services: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            accept: Vec::new(),
+        }
     }
 
     /// Checks the rules between fields.
@@ -155,7 +161,11 @@ impl AppSpec {
             template: &service.template,
             kind: WorkloadKind::Service(service),
         });
-        let tasks = self.tasks.iter().map(|(name, task)| Workload { name, template: &task.template, kind: WorkloadKind::Task(task) });
+        let tasks = self.tasks.iter().map(|(name, task)| Workload {
+            name,
+            template: &task.template,
+            kind: WorkloadKind::Task(task),
+        });
         services.chain(tasks)
     }
 }

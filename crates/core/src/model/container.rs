@@ -5,7 +5,10 @@ use serde::Serialize;
 use super::{ConfigFile, CpuAmount, EnvFile, Health, Logging, MemoryAmount, Mount};
 use crate::{
     spec::{Accepts, Scalar, ScalarError, Spec, Template, spec_scalar},
-    units::{AbsolutePath, Capability, EnvName, ImageRef, Name, Port, PortName, SecretRef, Signal, Sysctl, Timespan, User},
+    units::{
+        AbsolutePath, Capability, EnvName, ImageRef, Name, Port, PortName, SecretRef, Signal, Sysctl,
+        Timespan, User,
+    },
 };
 
 /// One container of a task.
@@ -271,8 +274,21 @@ impl From<u64> for Ulimit {
 pub struct UlimitName(&'static str);
 
 const ULIMITS: &[&str] = &[
-    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime",
-    "sigpending", "stack",
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
 ];
 
 impl UlimitName {
@@ -303,8 +319,9 @@ impl FromStr for UlimitName {
 impl Scalar for UlimitName {
     const NAME: &'static str = "UlimitName";
     const DESCRIPTION: &'static str = "A kernel limit by its name, such as `nofile`.";
-    const PATTERN: Option<&'static str> =
-        Some("^(core|cpu|data|fsize|locks|memlock|msgqueue|nice|nofile|nproc|rss|rtprio|rttime|sigpending|stack)$");
+    const PATTERN: Option<&'static str> = Some(
+        "^(core|cpu|data|fsize|locks|memlock|msgqueue|nice|nofile|nproc|rss|rtprio|rttime|sigpending|stack)$",
+    );
     const EXAMPLES: &'static [&'static str] = &["nofile", "nproc"];
     const ACCEPTS: Accepts = Accepts::STRING;
 }

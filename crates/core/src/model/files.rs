@@ -126,7 +126,10 @@ impl EnvFile {
             if name.parse::<crate::units::EnvName>().is_err() {
                 return Err((at + 1, "what stands before `=` is not a name of a variable".to_owned()));
             }
-            let unquoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote)).unwrap_or(value);
+            let unquoted = ['"', '\'']
+                .iter()
+                .find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote))
+                .unwrap_or(value);
             entries.push((name.to_owned(), unquoted.to_owned()));
         }
         Ok(Self { path: path.into(), entries })
@@ -163,12 +166,16 @@ impl Spec for EnvFile {
     fn decode(node: &Node, path: &FieldPath, decoder: &mut Decoder<'_>) -> Option<Self> {
         let file = LocalFile::decode(node, path, decoder)?;
         let parsed = match str::from_utf8(&file.bytes) {
-            Ok(text) => Self::parse(file.path.clone(), text).map_err(|(line, why)| format!("line {line} of `{}`: {why}", file.path)),
+            Ok(text) => Self::parse(file.path.clone(), text)
+                .map_err(|(line, why)| format!("line {line} of `{}`: {why}", file.path)),
             Err(_) => Err(format!("`{}` is not UTF-8", file.path)),
         };
         parsed
             .map_err(|message| {
-                decoder.problem(node, path, message).code(code::BAD_VALUE).help("each line is `NAME=value`, blank, or a `#` comment");
+                decoder
+                    .problem(node, path, message)
+                    .code(code::BAD_VALUE)
+                    .help("each line is `NAME=value`, blank, or a `#` comment");
             })
             .ok()
     }
@@ -194,7 +201,8 @@ mod tests {
     #[test]
     fn environment_files_are_lines() {
         let file = EnvFile::parse("a.env", "# comment\n\nexport A=1\nB=\"two words\"\nC=a=b\nD=\n").unwrap();
-        let entries: Vec<(&str, &str)> = file.entries().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let entries: Vec<(&str, &str)> =
+            file.entries().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(entries, [("A", "1"), ("B", "two words"), ("C", "a=b"), ("D", "")]);
         assert_eq!(EnvFile::parse("a.env", "A=1\nnonsense").unwrap_err().0, 2);
         assert!(!format!("{file:?}").contains("two words"));

@@ -25,11 +25,12 @@ mod volume;
 pub use app::{Acceptance, App, AppSpec, Workload, WorkloadKind};
 pub use autoscale::{Autoscale, QueueTarget, ScheduledBounds};
 pub use blocks::{
-    CapacityProvider, DockerBlock, EcsBlock, EcsLaunch, EcsNetworkMode, EcsPlacementStrategy, KubernetesBlock, PropagateTags,
-    Toleration, TolerationEffect,
+    CapacityProvider, DockerBlock, EcsBlock, EcsLaunch, EcsNetworkMode, EcsPlacementStrategy,
+    KubernetesBlock, PropagateTags, Toleration, TolerationEffect,
 };
 pub use container::{
-    Capabilities, Condition, Container, ContainerPort, Protocol, PullPolicy, Restart, RestartMode, Secret, Ulimit, UlimitName,
+    Capabilities, Condition, Container, ContainerPort, Protocol, PullPolicy, Restart, RestartMode, Secret,
+    Ulimit, UlimitName,
 };
 pub use expose::{Expose, Scheme};
 pub use files::{ConfigFile, EnvFile, LocalFile};

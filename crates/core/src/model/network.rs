@@ -2,7 +2,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::{spec::Spec, units::{HostName, IpAddress}};
+use crate::{
+    spec::Spec,
+    units::{HostName, IpAddress},
+};
 
 /// The network of a task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Spec)]

@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    Condition, Container, DockerBlock, EcsBlock, Identity, KubernetesBlock, Network, Placement, Resources, RuntimePlatform,
+    Condition, Container, DockerBlock, EcsBlock, Identity, KubernetesBlock, Network, Placement, Resources,
+    RuntimePlatform,
 };
 use crate::{
     spec::Spec,
@@ -98,7 +99,9 @@ impl TaskTemplate {
 
     /// Returns every port of every container.
     pub fn ports(&self) -> impl Iterator<Item = (&Name, &super::ContainerPort)> {
-        self.containers.iter().flat_map(|(name, container)| container.ports.iter().map(move |port| (name, port)))
+        self.containers
+            .iter()
+            .flat_map(|(name, container)| container.ports.iter().map(move |port| (name, port)))
     }
 
     /// Returns containers in an order in which each comes after all that it depends on.
@@ -108,7 +111,8 @@ impl TaskTemplate {
         while order.len() < self.containers.len() {
             let before = order.len();
             for (name, container) in &self.containers {
-                if !order.contains(&name) && container.depends_on.keys().all(|needed| order.contains(&needed)) {
+                if !order.contains(&name) && container.depends_on.keys().all(|needed| order.contains(&needed))
+                {
                     order.push(name);
                 }
             }

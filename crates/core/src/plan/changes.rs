@@ -31,13 +31,16 @@ fn compare(path: String, from: Option<&Value>, to: Option<&Value>, found: &mut V
     let child = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
     match (from, to) {
         (Some(Value::Object(from)), Some(Value::Object(to))) => {
-            let mut keys: Vec<&String> = from.keys().chain(to.keys().filter(|key| !from.contains_key(*key))).collect();
+            let mut keys: Vec<&String> =
+                from.keys().chain(to.keys().filter(|key| !from.contains_key(*key))).collect();
             keys.sort();
             for key in keys {
                 compare(child(key), from.get(key), to.get(key), found);
             }
         }
-        (Some(Value::Array(from)), Some(Value::Array(to))) if from.iter().chain(to).any(|item| item.is_object() || item.is_array()) => {
+        (Some(Value::Array(from)), Some(Value::Array(to)))
+            if from.iter().chain(to).any(|item| item.is_object() || item.is_array()) =>
+        {
             for at in 0..from.len().max(to.len()) {
                 compare(format!("{path}[{at}]"), from.get(at), to.get(at), found);
             }

@@ -153,8 +153,13 @@ impl Plan {
     /// Returns how many steps create (or run), change and remove.
     #[must_use]
     pub fn counts(&self) -> (usize, usize, usize) {
-        let count = |actions: &[Action]| self.steps.iter().filter(|step| actions.contains(&step.action)).count();
-        (count(&[Action::Create, Action::Run]), count(&[Action::Update, Action::Replace]), count(&[Action::Delete]))
+        let count =
+            |actions: &[Action]| self.steps.iter().filter(|step| actions.contains(&step.action)).count();
+        (
+            count(&[Action::Create, Action::Run]),
+            count(&[Action::Update, Action::Replace]),
+            count(&[Action::Delete]),
+        )
     }
 
     /// Reads a plan that was written with `--out`.
@@ -163,18 +168,29 @@ impl Plan {
     ///
     /// [`Invalid`](ErrorKind::Invalid) where it is no plan, is of another version, or its steps do not fit together.
     pub fn from_json(text: &str) -> Result<Self> {
-        let invalid = |message: String| Error::new(ErrorKind::Invalid, message).with_help("make it again with straddle plan --out FILE");
-        let value: Value = serde_json::from_str(text).map_err(|error| invalid(format!("this is not a plan: {error}")))?;
+        let invalid = |message: String| {
+            Error::new(ErrorKind::Invalid, message).with_help("make it again with straddle plan --out FILE")
+        };
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| invalid(format!("this is not a plan: {error}")))?;
         match value.get("version").and_then(Value::as_u64) {
             Some(version) if version == u64::from(PLAN_VERSION) => {}
-            Some(version) => return Err(invalid(format!("the plan has version {version}, this program reads version {PLAN_VERSION}"))),
+            Some(version) => {
+                return Err(invalid(format!(
+                    "the plan has version {version}, this program reads version {PLAN_VERSION}"
+                )));
+            }
             None => return Err(invalid("this is not a plan: it has no version".to_owned())),
         }
-        let plan: Self = serde_json::from_value(value).map_err(|error| invalid(format!("this is not a plan: {error}")))?;
+        let plan: Self =
+            serde_json::from_value(value).map_err(|error| invalid(format!("this is not a plan: {error}")))?;
         let mut seen = BTreeSet::new();
         for step in &plan.steps {
             if !step.depends_on.iter().all(|id| seen.contains(id)) || !seen.insert(step.id) {
-                return Err(invalid(format!("the plan's step {} stands before one that it depends on", step.id)));
+                return Err(invalid(format!(
+                    "the plan's step {} stands before one that it depends on",
+                    step.id
+                )));
             }
         }
         Ok(plan)

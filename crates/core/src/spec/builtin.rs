@@ -30,7 +30,9 @@ fn not_a(accepts: Accepts, node: &Node, path: &FieldPath, decoder: &mut Decoder<
     }
     if node.is_interpolated() {
         let written = show(node.written().unwrap_or_default());
-        decoder.problem(node, path, format!("the value of {written} is not {}", accepts.names())).code(code::WRONG_TYPE);
+        decoder
+            .problem(node, path, format!("the value of {written} is not {}", accepts.names()))
+            .code(code::WRONG_TYPE);
         return;
     }
     if let (Some(trap), Value::String(_)) = (Trap::of_text(node), &node.value)
@@ -148,7 +150,10 @@ impl Spec for f64 {
             Value::Float(value) if value.is_finite() => Some(value),
             Value::Float(_) => {
                 let shown = show(node.written().unwrap_or_default());
-                decoder.problem(node, path, format!("{shown} is not a finite number")).code(code::TRAP).help("write a number");
+                decoder
+                    .problem(node, path, format!("{shown} is not a finite number"))
+                    .code(code::TRAP)
+                    .help("write a number");
                 None
             }
             _ => {
@@ -265,7 +270,10 @@ impl<T: Spec> Spec for Box<T> {
 impl<T: Spec> Spec for Vec<T> {
     fn decode(node: &Node, path: &FieldPath, decoder: &mut Decoder<'_>) -> Option<Self> {
         let Some(items) = node.as_list() else {
-            let help = node.written().filter(|_| !node.is_null()).map(|text| format!("write {}", show(&format!("[{text}]"))));
+            let help = node
+                .written()
+                .filter(|_| !node.is_null())
+                .map(|text| format!("write {}", show(&format!("[{text}]"))));
             if let Some(problem) = decoder.wrong_type(node, path, "a list") {
                 problem.help = help;
             }

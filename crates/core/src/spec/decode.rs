@@ -84,7 +84,10 @@ impl<'a> Decoder<'a> {
             Value::Null => format!("a value is missing: {expected} is expected"),
             Value::List(_) | Value::Map(_) => format!("this is {kind}, where {expected} is expected"),
             Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::String(_) => {
-                format!("{} is {kind}, where {expected} is expected", show(node.written().unwrap_or_default()))
+                format!(
+                    "{} is {kind}, where {expected} is expected",
+                    show(node.written().unwrap_or_default())
+                )
             }
         };
         // What is not there, or goes on for many lines, is shown at its key.

@@ -1,12 +1,15 @@
 //! A spec from its sources to a typed value.
 
+use std::collections::HashMap;
+
 use super::{
     decode::{Decoder, Spec},
     files::{Files, NoFiles},
     interpolate::{NoVariables, Variables, interpolate},
     merge::merge,
-    node::{Entry, Node, Value},
+    node::{Entry, Map, Node, Value},
     problem::{Problem, Problems},
+    shape::{Field, Shape},
     source::{Place, Source, Sources, Span},
     tree,
 };
@@ -73,12 +76,14 @@ pub fn load<T: Spec>(inputs: &Inputs<'_>) -> Result<Loaded<T>, Problems> {
     let mut decoder = Decoder::new(&sources, inputs.files);
     let value = T::decode(&root, &FieldPath::root(), &mut decoder);
     problems.extend(decoder.into_problems());
-    let document = Document { root, sources };
+    let document = Document { root, shape: T::shape, sources };
     match value {
         Some(value) if problems.is_empty() => Ok(Loaded { value, document }),
         _ => {
+            let mut steps = Steps::default();
             for problem in &mut problems {
-                problem.path = document.written_path(&problem.path);
+                problem.path =
+                    written(&document.root, &problem.path, |node, segment| steps.step(node, segment));
             }
             Err(Problems::new(problems, document.sources))
         }
@@ -91,13 +96,15 @@ pub fn load<T: Spec>(inputs: &Inputs<'_>) -> Result<Loaded<T>, Problems> {
 /// Returns every problem of the text, whose name is `-`.
 pub fn from_yaml<T: Spec>(text: &str) -> Result<T, Problems> {
     let specs = [Source::new("-", text)];
-    load(&Inputs { specs: &specs, overlays: &[], variables: &NoVariables, files: &NoFiles }).map(|loaded| loaded.value)
+    load(&Inputs { specs: &specs, overlays: &[], variables: &NoVariables, files: &NoFiles })
+        .map(|loaded| loaded.value)
 }
 
 /// The places of everything in a spec, with short forms written out.
 #[derive(Clone, Debug)]
 pub struct Document {
     root: Node,
+    shape: fn() -> Shape,
     sources: Sources,
 }
 
@@ -144,38 +151,87 @@ impl Document {
     /// Leaves out the steps of a path that a short form left out in the file.
     #[must_use]
     pub fn written_path(&self, path: &FieldPath) -> FieldPath {
-        let mut node = Some(&self.root);
-        let mut written = Vec::with_capacity(path.segments().len());
-        for segment in path.segments() {
-            let found = node.and_then(|node| step(node, segment));
-            if !found.and_then(|(_, entry)| entry).is_some_and(|entry| entry.implied) {
-                written.push(segment.clone());
-            }
-            node = found.map(|(next, _)| next);
-        }
-        written.into_iter().collect()
+        written(&self.root, path, step)
     }
 
     /// Adds the steps that a short form left out: the reverse of [`written_path`](Self::written_path).
     ///
-    /// A path that is complete already stays as it is.
+    /// A path that is complete already stays as it is. The value itself need not be in the file, only the short form around it.
     #[must_use]
     pub fn full_path(&self, path: &FieldPath) -> FieldPath {
         let mut node = Some(&self.root);
+        let mut shape = Some((self.shape)());
         let mut full: Vec<Segment> = Vec::with_capacity(path.segments().len() + 2);
         for segment in path.segments() {
-            // Only a key that the value itself does not have can stand below an implied one.
-            while let Some(current) = node
-                && step(current, segment).is_none()
-                && let Some(entry) = implied(current)
+            if let (Some(Shape::Struct(outer)), Segment::Key(key)) = (&shape, segment)
+                && let Some(inline) = &outer.inline
+                && !outer.fields.iter().any(|field| *field.key == **key)
+                && let Some(container) = node.and_then(Node::as_map).and_then(|map| map.get(inline.key))
+                && let Some(only) =
+                    container.value.as_map().and_then(|map| map.iter().find(|entry| entry.implied))
             {
-                full.push(Segment::Key((&*entry.key.text).into()));
-                node = Some(&entry.value);
+                full.extend([&container.key, &only.key].map(|key| Segment::Key((&*key.text).into())));
+                node = Some(&only.value);
+                shape = Some((inline.shape)());
             }
             full.push(segment.clone());
             node = node.and_then(|node| step(node, segment)).map(|(next, _)| next);
+            shape = shape.and_then(|shape| below(&shape, segment));
         }
         full.into_iter().collect()
+    }
+}
+
+/// Goes one step down in a shape.
+fn below(shape: &Shape, segment: &Segment) -> Option<Shape> {
+    let field = |fields: &[Field], key: &str| {
+        fields.iter().find(|field| field.key == key).map(|field| (field.shape)())
+    };
+    match (shape, segment) {
+        (Shape::Struct(shape), Segment::Key(key)) => field(&shape.fields, key),
+        (Shape::Tagged(shape), Segment::Key(key)) => field(&shape.cases, key),
+        (Shape::Map { value, .. }, Segment::Key(_)) => Some(value()),
+        (Shape::List(item), Segment::Index(_)) => Some(item()),
+        _ => None,
+    }
+}
+
+/// Leaves out the implied steps of a path, as far as its values are there.
+fn written<'n>(
+    root: &'n Node,
+    path: &FieldPath,
+    mut step: impl FnMut(&'n Node, &Segment) -> Option<(&'n Node, Option<&'n Entry>)>,
+) -> FieldPath {
+    let mut node = Some(root);
+    let mut written = Vec::with_capacity(path.segments().len());
+    for segment in path.segments() {
+        let found = node.and_then(|node| step(node, segment));
+        if !found.and_then(|(_, entry)| entry).is_some_and(|entry| entry.implied) {
+            written.push(segment.clone());
+        }
+        node = found.map(|(next, _)| next);
+    }
+    written.into_iter().collect()
+}
+
+/// Goes one step down many times: remembers the keys of large maps.
+#[derive(Default)]
+struct Steps<'n> {
+    large: HashMap<*const Map, HashMap<&'n str, &'n Entry>>,
+}
+
+impl<'n> Steps<'n> {
+    const LARGE: usize = 64;
+
+    fn step(&mut self, node: &'n Node, segment: &Segment) -> Option<(&'n Node, Option<&'n Entry>)> {
+        match (&node.value, segment) {
+            (Value::Map(map), Segment::Key(key)) if map.len() > Self::LARGE => {
+                let index = || map.iter().map(|entry| (&*entry.key.text, entry)).collect();
+                let entry = *self.large.entry(std::ptr::from_ref(map)).or_insert_with(index).get(&**key)?;
+                Some((&entry.value, Some(entry)))
+            }
+            _ => step(node, segment),
+        }
     }
 }
 
@@ -186,8 +242,4 @@ fn step<'n>(node: &'n Node, segment: &Segment) -> Option<(&'n Node, Option<&'n E
         (Value::List(items), Segment::Index(index)) => items.get(*index).map(|item| (item, None)),
         _ => None,
     }
-}
-
-fn implied(node: &Node) -> Option<&Entry> {
-    node.as_map()?.iter().find(|entry| entry.implied)
 }

@@ -15,6 +15,8 @@ use crate::path::FieldPath;
 const MAX_NESTING: usize = 16;
 /// How many bytes all variables of a document may fill in.
 const MAX_FILLED_BYTES: usize = 64 * 1024 * 1024;
+/// How many faults of one text are reported.
+const MAX_FAULTS: usize = 20;
 
 /// Gives the values of the variables that a spec may use.
 pub trait Variables {
@@ -159,7 +161,11 @@ pub(crate) struct Fault {
 }
 
 /// Fills in a text; `budget` is the number of bytes that variables may still fill in.
-pub(crate) fn expand(text: &str, variables: &dyn Variables, budget: &mut usize) -> Result<Vec<Part>, Vec<Fault>> {
+pub(crate) fn expand(
+    text: &str,
+    variables: &dyn Variables,
+    budget: &mut usize,
+) -> Result<Vec<Part>, Vec<Fault>> {
     let mut expander = Expander { text, at: 0, variables, budget, faults: Vec::new(), broken: false };
     let mut output = Output::default();
     // Every variable of the text is tried, so that all that are not set are reported at once.
@@ -197,8 +203,10 @@ impl<'a> Expander<'a, '_> {
     }
 
     fn fault(&mut self, start: usize, message: impl Into<String>, help: impl Into<String>) {
-        let range = start..self.at.max(start + 1).min(self.text.len());
-        self.faults.push(Fault { range, message: message.into(), help: Some(help.into()) });
+        if self.faults.len() < MAX_FAULTS {
+            let range = start..self.at.max(start + 1).min(self.text.len());
+            self.faults.push(Fault { range, message: message.into(), help: Some(help.into()) });
+        }
     }
 
     /// Reads text up to the end, or up to the `}` that closes the reference around it.
@@ -241,6 +249,7 @@ impl<'a> Expander<'a, '_> {
         let start = self.at;
         if nesting == MAX_NESTING {
             self.fault(start, "defaults are nested too deep", "set the variable instead");
+            self.broken = true;
             return false;
         }
         self.at += 2;
@@ -262,7 +271,10 @@ impl<'a> Expander<'a, '_> {
             }
             _ => (b'}', false),
         };
-        if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || (operator == b'}' && !self.closes()) {
+        if name.is_empty()
+            || name.starts_with(|c: char| c.is_ascii_digit())
+            || (operator == b'}' && !self.closes())
+        {
             return self.not_a_variable(start);
         }
         let value = if live { self.variables.get(name) } else { None };
@@ -298,7 +310,11 @@ impl<'a> Expander<'a, '_> {
             }
             None => {
                 *self.budget = 0;
-                self.fault(start, "the variables of this spec fill in more than 64 MiB", "use shorter values");
+                self.fault(
+                    start,
+                    "the variables of this spec fill in more than 64 MiB",
+                    "use shorter values",
+                );
             }
         }
     }
@@ -350,7 +366,9 @@ impl<'a> Expander<'a, '_> {
         let (name, what) = match words.as_slice() {
             [_, name, "host"] if is_name(name) => (*name, Address::Host),
             [_, name, "port"] if is_name(name) => (*name, Address::Port(None)),
-            [_, name, "port", port] if is_name(name) && is_name(port) => (*name, Address::Port(Some((*port).to_owned()))),
+            [_, name, "port", port] if is_name(name) && is_name(port) => {
+                (*name, Address::Port(Some((*port).to_owned())))
+            }
             _ => {
                 let shown = show(&self.text[start..self.at]);
                 self.fault(

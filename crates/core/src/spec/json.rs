@@ -50,10 +50,16 @@ impl<'t> Reader<'t, '_> {
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(byte) if byte.is_ascii_alphabetic() => self.word(),
             Some(b'\'') => Err(self.syntax("strings stand in double quotes", "write `\"`")),
-            Some(b'/' | b'#') => Err(self.syntax("JSON has no comments", "remove it, or write the spec in YAML")),
-            Some(b'}' | b']' | b',' | b':') => Err(self.syntax("a value is expected here", "remove this, or write a value in front of it")),
+            Some(b'/' | b'#') => {
+                Err(self.syntax("JSON has no comments", "remove it, or write the spec in YAML"))
+            }
+            Some(b'}' | b']' | b',' | b':') => {
+                Err(self.syntax("a value is expected here", "remove this, or write a value in front of it"))
+            }
             Some(_) => Err(self.syntax("a value is expected here", "quote texts with `\"`")),
-            None => Err(self.syntax("the file ends where a value is expected", "close every `{`, `[` and `\"`")),
+            None => {
+                Err(self.syntax("the file ends where a value is expected", "close every `{`, `[` and `\"`"))
+            }
         }
     }
 
@@ -78,8 +84,14 @@ impl<'t> Reader<'t, '_> {
         loop {
             match self.next() {
                 Some(b'"') => {}
-                Some(b'}') => return Err(self.syntax("a key is expected after the comma", "remove the comma")),
-                _ => return Err(self.syntax("a key in double quotes is expected here", "write `\"key\": value`")),
+                Some(b'}') => {
+                    return Err(self.syntax("a key is expected after the comma", "remove the comma"));
+                }
+                _ => {
+                    return Err(
+                        self.syntax("a key in double quotes is expected here", "write `\"key\": value`")
+                    );
+                }
             }
             let (text, span) = self.string()?;
             let key = KeyNode { text: text.into(), span };
@@ -112,7 +124,9 @@ impl<'t> Reader<'t, '_> {
                 match self.next() {
                     Some(b',') => self.at += 1,
                     Some(b']') => break,
-                    _ => return Err(self.syntax("a `,` or `]` is expected here", "separate values by commas")),
+                    _ => {
+                        return Err(self.syntax("a `,` or `]` is expected here", "separate values by commas"));
+                    }
                 }
             }
         }
@@ -136,7 +150,12 @@ impl<'t> Reader<'t, '_> {
             match rest.as_bytes()[length] {
                 b'"' => break,
                 b'\\' => text.push(self.escape()?),
-                _ => return Err(self.syntax("a control character stands in a string", "write `\\n` for a line break and `\\t` for a tab")),
+                _ => {
+                    return Err(self.syntax(
+                        "a control character stands in a string",
+                        "write `\\n` for a line break and `\\t` for a tab",
+                    ));
+                }
             }
         }
         self.at += 1;
@@ -161,7 +180,10 @@ impl<'t> Reader<'t, '_> {
     fn unicode(&mut self) -> Read<char> {
         let unit = |at: usize| {
             let digits = self.text.get(at..at + 6)?.strip_prefix("\\u")?;
-            digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
+            digits
+                .bytes()
+                .all(|byte| byte.is_ascii_hexdigit())
+                .then(|| u16::from_str_radix(digits, 16).ok())?
         };
         let units = [unit(self.at), unit(self.at + 6)];
         let mut decoded = char::decode_utf16(units.into_iter().map_while(|unit| unit));
@@ -170,7 +192,10 @@ impl<'t> Reader<'t, '_> {
                 self.at += 6 * c.len_utf16();
                 Ok(c)
             }
-            _ => Err(self.syntax("this escape is not a character", "write four hexadecimal digits, or a pair of surrogates")),
+            _ => Err(self.syntax(
+                "this escape is not a character",
+                "write four hexadecimal digits, or a pair of surrogates",
+            )),
         }
     }
 
@@ -184,9 +209,16 @@ impl<'t> Reader<'t, '_> {
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
         let exponent = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
         let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        if !is_digits(whole) || !is_digits(fraction) || !is_digits(exponent) || (whole.len() > 1 && whole.starts_with('0')) {
+        if !is_digits(whole)
+            || !is_digits(fraction)
+            || !is_digits(exponent)
+            || (whole.len() > 1 && whole.starts_with('0'))
+        {
             let shown = super::show(text);
-            return Err(self.syntax(&format!("{shown} is not a JSON number"), "quote it, or write digits without leading zeros"));
+            return Err(self.syntax(
+                &format!("{shown} is not a JSON number"),
+                "quote it, or write digits without leading zeros",
+            ));
         }
         self.at += text.len();
         Ok(Node::scalar(yaml::resolve(text), text, Style::Definite, self.span(start, self.at)))

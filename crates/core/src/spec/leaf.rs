@@ -127,14 +127,19 @@ impl Walk {
             }
             Shape::Choice(choice) => {
                 let all = choice.options.iter().map(|option| option.key.into()).collect();
-                self.leaf(or(doc, choice.doc), if examples.is_empty() { all } else { examples.to_vec() }, short);
+                self.leaf(
+                    or(doc, choice.doc),
+                    if examples.is_empty() { all } else { examples.to_vec() },
+                    short,
+                );
             }
             Shape::List(item) => {
                 let examples = spread(examples, Json::as_array);
                 self.below(LeafSegment::AnyItem, |walk| walk.shape(&item(), doc, &examples, short));
             }
             Shape::Map { key, value } => {
-                let first_key = examples.iter().find_map(Json::as_object).and_then(|map| map.keys().next()).cloned();
+                let first_key =
+                    examples.iter().find_map(Json::as_object).and_then(|map| map.keys().next()).cloned();
                 let name = first_key.unwrap_or_else(|| example_key(&key()));
                 let examples: Vec<_> = examples
                     .iter()
@@ -143,18 +148,22 @@ impl Walk {
                         other => vec![other.clone()],
                     })
                     .collect();
-                self.below(LeafSegment::AnyKey(name), |walk| walk.shape(&value(), doc, &different(examples), short));
+                self.below(LeafSegment::AnyKey(name), |walk| {
+                    walk.shape(&value(), doc, &different(examples), short);
+                });
             }
             Shape::Struct(shape) => {
                 if let Some(form) = shape.short {
-                    let scalars = examples.iter().filter(|example| !example.is_object()).cloned().collect::<Vec<_>>();
+                    let scalars =
+                        examples.iter().filter(|example| !example.is_object()).cloned().collect::<Vec<_>>();
                     self.shape(&form(), or(doc, shape.doc), &scalars, true);
                 }
                 self.fields(shape.id, &shape.fields, examples, short);
             }
             Shape::Tagged(shape) => {
                 if let Some(form) = shape.short {
-                    let scalars = examples.iter().filter(|example| !example.is_object()).cloned().collect::<Vec<_>>();
+                    let scalars =
+                        examples.iter().filter(|example| !example.is_object()).cloned().collect::<Vec<_>>();
                     self.shape(&form(), or(doc, shape.doc), &scalars, true);
                 }
                 if !shape.words.is_empty() {
@@ -177,7 +186,9 @@ impl Walk {
                 own = examples.iter().filter_map(|example| example.get(field.key).cloned()).collect();
             }
             let shape = (field.shape)();
-            self.below(LeafSegment::Key(field.key), |walk| walk.shape(&shape, field.doc, &different(own), short));
+            self.below(LeafSegment::Key(field.key), |walk| {
+                walk.shape(&shape, field.doc, &different(own), short);
+            });
         }
         self.types.pop();
     }
@@ -219,7 +230,9 @@ fn different(values: Vec<Json>) -> Vec<Json> {
 fn example_key(shape: &Shape) -> String {
     match shape {
         Shape::Scalar(scalar) => scalar.examples.first().map_or_else(String::new, |text| (*text).to_owned()),
-        Shape::Choice(choice) => choice.options.first().map_or_else(String::new, |option| option.key.to_owned()),
+        Shape::Choice(choice) => {
+            choice.options.first().map_or_else(String::new, |option| option.key.to_owned())
+        }
         _ => String::new(),
     }
 }

@@ -73,14 +73,20 @@ mod tests {
 
     #[test]
     fn maps_merge_and_the_rest_replaces() {
-        assert_eq!(merged("{a: {b: 1, c: [1, 2]}, d: x}", "{a: {c: [3]}, e: {f: 1}}"), r#"{"a":{"b":1,"c":[3]},"d":"x","e":{"f":1}}"#);
+        assert_eq!(
+            merged("{a: {b: 1, c: [1, 2]}, d: x}", "{a: {c: [3]}, e: {f: 1}}"),
+            r#"{"a":{"b":1,"c":[3]},"d":"x","e":{"f":1}}"#
+        );
         assert_eq!(merged("{a: {b: 1}}", "{a: 2}"), r#"{"a":2}"#);
         assert_eq!(merged("{a: 2}", "{a: {b: 1, c: null}}"), r#"{"a":{"b":1}}"#);
     }
 
     #[test]
     fn null_removes_also_what_is_not_there() {
-        assert_eq!(merged("{a: 1, b: 2}", "{a: null, c: null, d: {e: null}, f: [null]}"), r#"{"b":2,"d":{},"f":[null]}"#);
+        assert_eq!(
+            merged("{a: 1, b: 2}", "{a: null, c: null, d: {e: null}, f: [null]}"),
+            r#"{"b":2,"d":{},"f":[null]}"#
+        );
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod builtin;
 mod decode;
 mod document;
 mod files;
+mod hint;
 mod interpolate;
 mod json;
 mod leaf;

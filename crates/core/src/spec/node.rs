@@ -85,7 +85,9 @@ impl Node {
     pub fn written(&self) -> Option<&str> {
         match &self.expansion {
             Some(expansion) => Some(&expansion.written),
-            None if matches!(self.value, Value::Null) => Some(if self.raw.is_empty() { "null" } else { &self.raw }),
+            None if matches!(self.value, Value::Null) => {
+                Some(if self.raw.is_empty() { "null" } else { &self.raw })
+            }
             None => self.text(),
         }
     }
@@ -108,7 +110,10 @@ impl Node {
         let Value::String(text) = &mut self.value else { return };
         // With references the text stays as it was written; only a template can use the parts.
         let refers = parts.iter().any(|part| matches!(part, Part::Service { .. }));
-        let filled = parts.iter().map(|part| if let Part::Literal(text) = part { text.as_str() } else { "" }).collect();
+        let filled = parts
+            .iter()
+            .map(|part| if let Part::Literal(text) = part { text.as_str() } else { "" })
+            .collect();
         let written = if refers { text.clone() } else { std::mem::replace(text, filled) };
         self.expansion = Some(Box::new(Expansion { written: written.into(), parts: parts.into() }));
     }
@@ -164,9 +169,9 @@ impl Node {
             Value::Float(value) => Json::from(*value),
             Value::String(text) => Json::String(text.clone()),
             Value::List(items) => Json::Array(items.iter().map(Self::to_json).collect()),
-            Value::Map(map) => {
-                Json::Object(map.iter().map(|entry| (entry.key.text.to_string(), entry.value.to_json())).collect())
-            }
+            Value::Map(map) => Json::Object(
+                map.iter().map(|entry| (entry.key.text.to_string(), entry.value.to_json())).collect(),
+            ),
         }
     }
 }

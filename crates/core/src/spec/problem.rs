@@ -55,7 +55,14 @@ impl Problem {
     /// Makes a problem without a place.
     #[must_use]
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { path: FieldPath::root(), code, message: message.into(), help: None, span: None, related: Vec::new() }
+        Self {
+            path: FieldPath::root(),
+            code,
+            message: message.into(),
+            help: None,
+            span: None,
+            related: Vec::new(),
+        }
     }
 
     /// Sets the place.

@@ -107,7 +107,8 @@ impl Accepts {
     #[must_use]
     pub fn names(self) -> String {
         let number = if self.number { "a number" } else { "a whole number" };
-        let names = [(self.string, "a string"), (self.integer || self.number, number), (self.boolean, "a boolean")];
+        let names =
+            [(self.string, "a string"), (self.integer || self.number, number), (self.boolean, "a boolean")];
         let names: Vec<_> = names.iter().filter(|(accepted, _)| *accepted).map(|(_, name)| *name).collect();
         names.join(" or ")
     }

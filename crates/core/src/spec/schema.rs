@@ -63,8 +63,12 @@ impl Definitions {
                 let bounds = format!("{}:{:?}:{:?}", scalar.name, scalar.minimum, scalar.maximum);
                 self.define(scalar.name, &bounds, |_| self::scalar(scalar))
             }
-            Shape::Struct(shape) => self.define(shape.name, shape.id, |definitions| definitions.object(shape)),
-            Shape::Tagged(shape) => self.define(shape.name, shape.id, |definitions| definitions.tagged(shape)),
+            Shape::Struct(shape) => {
+                self.define(shape.name, shape.id, |definitions| definitions.object(shape))
+            }
+            Shape::Tagged(shape) => {
+                self.define(shape.name, shape.id, |definitions| definitions.tagged(shape))
+            }
         }
     }
 
@@ -72,7 +76,8 @@ impl Definitions {
         if let Some(name) = self.names.get(id) {
             return json!({"$ref": format!("#/$defs/{name}")});
         }
-        let taken = |candidate: &str| candidate == VARIABLE || self.names.values().any(|name| name == candidate);
+        let taken =
+            |candidate: &str| candidate == VARIABLE || self.names.values().any(|name| name == candidate);
         let mut unique = name.to_owned();
         let mut number = 2;
         while taken(&unique) {
@@ -89,7 +94,8 @@ impl Definitions {
     fn object(&mut self, shape: &StructShape) -> Json {
         let mut properties = self.properties(&shape.fields);
         let mut long = Object::new();
-        let mut required: Vec<_> = shape.fields.iter().filter(|field| field.required).map(|field| field.key).collect();
+        let mut required: Vec<_> =
+            shape.fields.iter().filter(|field| field.required).map(|field| field.key).collect();
         if let Some(inline) = &shape.inline {
             required.retain(|key| *key != inline.key);
             let rules = self.inline(inline, shape, &mut properties);
@@ -103,7 +109,12 @@ impl Definitions {
     }
 
     /// Adds the keys of the only container; returns the rule that they and its map exclude each other.
-    fn inline(&mut self, inline: &Inline, outer: &StructShape, properties: &mut Object<String, Json>) -> Json {
+    fn inline(
+        &mut self,
+        inline: &Inline,
+        outer: &StructShape,
+        properties: &mut Object<String, Json>,
+    ) -> Json {
         let Shape::Struct(inner) = (inline.shape)() else { return json!([true]) };
         let is_own = |key: &str| outer.fields.iter().any(|field| field.key == key);
         for (key, schema) in self.properties(&inner.fields) {
@@ -112,8 +123,11 @@ impl Definitions {
         let (required, optional): (Vec<_>, Vec<_>) =
             inner.fields.iter().filter(|field| !is_own(field.key)).partition(|field| field.required);
         let keys = |fields: &[&Field]| fields.iter().map(|field| field.key).collect::<Vec<_>>();
-        let any: Vec<_> =
-            keys(&required).into_iter().chain(keys(&optional)).map(|key| json!({"required": [key]})).collect();
+        let any: Vec<_> = keys(&required)
+            .into_iter()
+            .chain(keys(&optional))
+            .map(|key| json!({"required": [key]}))
+            .collect();
         json!([
             {"required": [inline.key], "not": {"anyOf": any}},
             {"required": keys(&required), "not": {"required": [inline.key]}},
@@ -231,8 +245,12 @@ fn scalar(shape: &ScalarShape) -> Json {
 /// Returns the schema of the keys of a map; `None` where every text is one.
 fn key_schema(shape: &Shape) -> Option<Json> {
     match shape {
-        Shape::Scalar(scalar) => scalar.pattern.map(|pattern| json!({"pattern": pattern, "description": scalar.doc})),
-        Shape::Choice(choice) => Some(json!({"enum": choice.options.iter().map(|option| option.key).collect::<Vec<_>>()})),
+        Shape::Scalar(scalar) => {
+            scalar.pattern.map(|pattern| json!({"pattern": pattern, "description": scalar.doc}))
+        }
+        Shape::Choice(choice) => {
+            Some(json!({"enum": choice.options.iter().map(|option| option.key).collect::<Vec<_>>()}))
+        }
         _ => None,
     }
 }

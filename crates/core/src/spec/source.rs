@@ -77,9 +77,10 @@ impl Source {
         let mut bytes = Vec::new();
         match reader.take(MAX_SOURCE_BYTES as u64 + 1).read_to_end(&mut bytes) {
             Ok(_) => Self::from_bytes(name, &bytes),
-            Err(error) => {
-                Err(Problems::without_source(Problem::new(code::UNREADABLE, format!("{name} cannot be read: {error}"))))
-            }
+            Err(error) => Err(Problems::without_source(Problem::new(
+                code::UNREADABLE,
+                format!("{name} cannot be read: {error}"),
+            ))),
         }
     }
 
@@ -109,7 +110,10 @@ fn not_utf8(name: &str, bytes: &[u8], valid: usize) -> Problem {
     };
     let message = match encoding {
         Some(encoding) => format!("{name} is written in {encoding}, not in UTF-8"),
-        None => format!("{name} is not UTF-8 text: byte {valid} is 0x{:02x}", bytes.get(valid).copied().unwrap_or_default()),
+        None => format!(
+            "{name} is not UTF-8 text: byte {valid} is 0x{:02x}",
+            bytes.get(valid).copied().unwrap_or_default()
+        ),
     };
     Problem::new(code::UNREADABLE, message).with_help("save it as UTF-8")
 }

@@ -5,13 +5,17 @@ use serde_json::Value as Json;
 
 use super::{
     decode::{Decoder, Spec},
+    hint::{example_line, nearest, one_of, unknown_key},
     node::{Entry, KeyNode, Map, Node, Value},
     problem::code,
     scalar::ScalarError,
     shape::{ChoiceOption, Field, Shape},
     show,
 };
-use crate::path::{FieldPath, Segment};
+use crate::path::FieldPath;
+
+/// How many unknown keys of one map get a hint.
+const MAX_HINTS: usize = 50;
 
 /// A type with named keys, whose keys can also stand among those of another one.
 pub trait StructSpec: Spec {
@@ -63,7 +67,10 @@ impl<'n, 'd, 'a> StructReader<'n, 'd, 'a> {
             Value::Map(map) => Some(map),
             Value::Null => None,
             _ => {
-                decoder.wrong_type(node, path, "a map");
+                let help = key_of(&shape()).as_ref().and_then(example_line);
+                if let Some(problem) = decoder.wrong_type(node, path, "a map") {
+                    problem.help = help;
+                }
                 return None;
             }
         };
@@ -102,15 +109,16 @@ impl<'n, 'd, 'a> StructReader<'n, 'd, 'a> {
     /// Reports the keys that are not known; tells whether all are.
     fn close(self, is_key: fn(&str) -> bool) -> bool {
         let Self { map, path, decoder, shape, .. } = self;
-        let mut all_known = true;
-        for entry in map.into_iter().flatten() {
-            if !is_key(&entry.key.text) {
-                unknown_key(&entry.key, path, decoder, &shape());
-                all_known = false;
-            }
+        let unknown = map.into_iter().flatten().filter(|entry| !is_key(&entry.key.text));
+        let mut count = 0;
+        for entry in unknown {
+            // Hints take time, and a map with so many unknown keys is something else altogether.
+            let shape = if count < MAX_HINTS { Some(shape()) } else { None };
+            unknown_key(&entry.key, path, decoder, shape.as_ref());
+            count += 1;
         }
         decoder.close_scope();
-        all_known
+        count == 0
     }
 
     fn present(&self, key: &str) -> Option<&'n Entry> {
@@ -145,99 +153,13 @@ impl<'n, 'd, 'a> StructReader<'n, 'd, 'a> {
     }
 }
 
-/// Shows how a key is written: `image: shop/web:1.4.2`.
-fn example_line(field: &Field) -> Option<String> {
-    let value = field.example_values().into_iter().next().or_else(|| match (field.shape)() {
-        Shape::Scalar(scalar) => scalar.example_values().into_iter().next(),
-        Shape::Choice(choice) => choice.options.first().map(|option| option.key.into()),
-        _ => None,
-    })?;
-    let text = match value {
-        Json::String(text) if !text.contains(['"', '\'', '#', ':', '`']) => text,
-        // As a quotation in backticks.
-        Json::Object(_) | Json::Array(_) => return None,
-        Json::String(text) => text,
-        other => other.to_string(),
-    };
-    Some(format!("for example {}", show(&format!("{}: {text}", field.key))))
-}
-
-fn unknown_key(key: &KeyNode, parent: &FieldPath, decoder: &mut Decoder<'_>, shape: &Shape) {
-    let path = parent.child(&*key.text);
-    let Shape::Struct(shape) = shape else { return };
-    if let Some(inline) = &shape.inline
-        && let Shape::Struct(inner) = (inline.shape)()
-        && inner.fields.iter().any(|field| *field.key == *key.text)
-    {
-        let message = format!("key `{}` cannot stand beside `{}`", key.text, inline.key);
-        let name = parent.last_key().unwrap_or("NAME");
-        let help = format!("move it into one of them, such as `{}.{name}.{}`", inline.key, key.text);
-        decoder.problem(key, &path, message).code(code::CONFLICT).help(help);
-        return;
-    }
-    let help = help_for_unknown(&key.text, shape, decoder);
-    decoder.problem(key, &path, format!("unknown key {}", show(&key.text))).code(code::UNKNOWN_KEY).help = help;
-}
-
-fn help_for_unknown(key: &str, shape: &super::shape::StructShape, decoder: &Decoder<'_>) -> Option<String> {
-    let mut known: Vec<&str> = shape.fields.iter().map(|field| field.key).collect();
-    if let Some(inline) = &shape.inline
-        && let Shape::Struct(inner) = (inline.shape)()
-    {
-        known.extend(inner.fields.iter().map(|field| field.key));
-    }
-    let near = nearest(key, known.iter().copied());
-    if let Some((word, true)) = near {
-        return Some(format!("did you mean `{word}`?"));
-    }
-    if let Some(help) = elsewhere(key, shape, decoder) {
-        return Some(help);
-    }
-    match near {
-        Some((word, _)) => Some(format!("did you mean `{word}`?")),
-        None if known.is_empty() => None,
-        None if known.len() <= 8 => Some(format!("known here: {}", words(&known))),
-        None => None,
-    }
-}
-
-/// Looks for a key one step below and in the structs above.
-fn elsewhere(key: &str, shape: &super::shape::StructShape, decoder: &Decoder<'_>) -> Option<String> {
-    for field in &shape.fields {
-        if let Shape::Struct(inner) = (field.shape)()
-            && inner.fields.iter().any(|inner| inner.key == key)
-        {
-            return Some(format!("it belongs in `{}`: `{}.{key}`", field.key, field.key));
-        }
-    }
-    decoder.scopes().skip(1).find_map(|scope| {
-        let Shape::Struct(outer) = (scope.shape)() else { return None };
-        let belongs = outer.fields.iter().any(|field| field.key == key);
-        belongs.then(|| match scope.path.is_root() {
-            true => format!("it belongs at the top of the file: `{key}`"),
-            false => format!("it belongs further up: `{}`", scope.path.with(Segment::Key(key.into()))),
-        })
-    })
-}
-
-/// Finds the most similar word, and tells whether it is very similar.
-fn nearest<'w>(text: &str, words: impl Iterator<Item = &'w str>) -> Option<(&'w str, bool)> {
-    const LONGEST: usize = 40;
-    if text.len() > LONGEST {
-        return None;
-    }
-    // `dependsOn` and `depends-on` are `depends_on`.
-    let plain = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
-    let plain_text = plain(text);
-    let distance = |word: &str| strsim::osa_distance(&plain_text, &plain(word));
-    let (distance, word) = words.map(|word| (distance(word), word)).min_by_key(|(distance, _)| *distance)?;
-    let length = plain_text.len().max(word.len());
-    (distance * 3 <= length && distance < plain_text.len().max(1)).then_some((word, distance <= 1 && length > 3))
-}
-
-fn words(known: &[&str]) -> String {
-    let quoted: Vec<_> = known.iter().map(|word| format!("`{word}`")).collect();
-    quoted.join(", ")
+/// Chooses the key that best shows how a struct is written.
+fn key_of(shape: &Shape) -> Option<Field> {
+    let Shape::Struct(shape) = shape else { return None };
+    let is_shown = |field: &&Field| example_line(field).is_some();
+    let mut fields = shape.fields.iter().filter(is_shown);
+    let first = fields.clone().next();
+    fields.find(|field| field.required).or(first).cloned()
 }
 
 /// Rewrites the keys of the only container, written beside the others, to the long form.
@@ -331,16 +253,11 @@ pub fn choice(node: &Node, path: &FieldPath, decoder: &mut Decoder<'_>, options:
         Some((word, _)) => format!("did you mean `{word}`?"),
         None => format!("write {}", one_of(options)),
     };
-    decoder.problem(node, path, format!("{} is not known here", show(written))).code(code::BAD_VALUE).help(help);
+    decoder
+        .problem(node, path, format!("{} is not known here", show(written)))
+        .code(code::BAD_VALUE)
+        .help(help);
     None
-}
-
-fn one_of(options: &[&str]) -> String {
-    match options {
-        [] => "nothing".to_owned(),
-        [only] => format!("`{only}`"),
-        [first @ .., last] => format!("{} or `{last}`", words(first)),
-    }
 }
 
 /// Reads a word as the key of a map.

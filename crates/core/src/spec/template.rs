@@ -81,15 +81,23 @@ impl Template {
     /// Returns the names of the services that the text refers to.
     #[must_use]
     pub fn services(&self) -> BTreeSet<&str> {
-        let name = |part| if let &Part::Service { ref name, .. } = part { Some(name.as_str()) } else { None };
-        self.0.iter().filter_map(name).collect()
+        let mut names = BTreeSet::new();
+        for part in &self.0 {
+            if let Part::Service { name, .. } = part {
+                names.insert(name.as_str());
+            }
+        }
+        names
     }
 
     /// Fills in the addresses.
     ///
     /// # Errors
     /// Returns the first error of `address`.
-    pub fn render<E>(&self, mut address: impl FnMut(&str, &Address) -> Result<String, E>) -> Result<String, E> {
+    pub fn render<E>(
+        &self,
+        mut address: impl FnMut(&str, &Address) -> Result<String, E>,
+    ) -> Result<String, E> {
         let mut text = String::new();
         for part in &self.0 {
             match part {

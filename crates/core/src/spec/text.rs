@@ -138,7 +138,8 @@ impl FromStr for Template {
             Ok(parts) => Ok(Self::from_parts(parts)),
             Err(faults) => {
                 let fault = faults.into_iter().next();
-                let (message, help) = fault.map_or_else(Default::default, |fault| (fault.message, fault.help));
+                let (message, help) =
+                    fault.map_or_else(Default::default, |fault| (fault.message, fault.help));
                 let error = ScalarError::new(message);
                 Err(if let Some(help) = help { error.with_help(help) } else { error })
             }

@@ -15,18 +15,21 @@ use super::{
     tree::{MAX_DEPTH, too_deep},
 };
 
+/// How many errors of the parser are looked at.
+const MAX_ERRORS: usize = 100;
+
 /// Reads a document; `None` stands for one that cannot be used at all, and then there is a problem.
 pub(crate) fn parse(text: &str, source: SourceId, problems: &mut Vec<Problem>) -> Option<Node> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         // What follows a first error in a line is mostly its consequence.
-        let mut last_line = None;
-        for error in errors {
+        let mut last: Option<usize> = None;
+        for error in errors.into_iter().take(MAX_ERRORS) {
             let range = error.span().unwrap_or(0..0);
-            let line = text.get(..range.start).map(|before| before.matches('\n').count());
-            if line != last_line {
+            let between = last.and_then(|last| text.get(last.min(range.start)..last.max(range.start)));
+            if between.is_none_or(|between| between.contains('\n')) {
+                last = Some(range.start);
                 problems.push(syntax(text, source, error.message(), range, table.get_ref()));
-                last_line = line;
             }
         }
         return None;
@@ -114,7 +117,9 @@ impl Builder {
                 let value = i128::from_str_radix(integer.as_str(), integer.radix());
                 scalar(value.map_or(Value::Float(f64::INFINITY), Value::Integer), &integer.to_string())
             }
-            DeValue::Float(float) => scalar(Value::Float(float.as_str().parse().unwrap_or(f64::NAN)), float.as_str()),
+            DeValue::Float(float) => {
+                scalar(Value::Float(float.as_str().parse().unwrap_or(f64::NAN)), float.as_str())
+            }
             DeValue::Boolean(value) => scalar(Value::Bool(value), if value { "true" } else { "false" }),
             // Dates have no type of their own in a spec.
             DeValue::Datetime(date) => Node::new(Value::String(date.to_string()), span),

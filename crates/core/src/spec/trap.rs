@@ -46,12 +46,15 @@ impl Trap {
         if !digits.starts_with(|c: char| c.is_ascii_digit()) {
             return None;
         }
-        if digits.contains('_') && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_' || byte == b'.') {
+        if digits.contains('_')
+            && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_' || byte == b'.')
+        {
             return Some(Self::Underscores);
         }
         let mut groups = digits.split(':');
         let first = groups.next().is_some_and(is_digits);
-        let is_base_60 = |group: &str| group.len() <= 2 && is_digits(group) && group.parse::<u8>().is_ok_and(|n| n < 60);
+        let is_base_60 =
+            |group: &str| group.len() <= 2 && is_digits(group) && group.parse::<u8>().is_ok_and(|n| n < 60);
         (first && digits.contains(':') && groups.all(is_base_60)).then_some(Self::Sexagesimal)
     }
 
@@ -124,7 +127,9 @@ mod tests {
         ] {
             assert_eq!(Trap::of_string(text), trap, "{text}");
         }
-        for (text, expected) in [("0644", true), ("-007", true), ("00", true), ("0", false), ("10", false), ("0o7", false)] {
+        for (text, expected) in
+            [("0644", true), ("-007", true), ("00", true), ("0", false), ("10", false), ("0o7", false)]
+        {
             assert_eq!(has_leading_zero(text), expected, "{text}");
         }
     }

@@ -25,7 +25,8 @@ pub(crate) fn parse(source: &Source, id: SourceId, problems: &mut Vec<Problem>) 
         problems.push(empty(id, "the file is empty"));
         return None;
     };
-    let only_comments = || source.text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'));
+    let only_comments =
+        || source.text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'));
     if written.starts_with('#') && source.format != Format::Json && only_comments() {
         problems.push(empty(id, "the file holds only comments"));
         return None;
@@ -86,10 +87,13 @@ pub(crate) fn duplicates(entries: &mut Vec<Entry>, problems: &mut Vec<Problem>) 
     let mut twice = Vec::new();
     for (position, entry) in entries.iter().enumerate() {
         if let Some(first) = known.get(&*entry.key.text) {
-            let problem = Problem::new(code::DUPLICATE_KEY, format!("key {} stands twice in one map", show(&entry.key.text)))
-                .at(&entry.key)
-                .with_help("remove one of them")
-                .with_related(*first, "the first one");
+            let problem = Problem::new(
+                code::DUPLICATE_KEY,
+                format!("key {} stands twice in one map", show(&entry.key.text)),
+            )
+            .at(&entry.key)
+            .with_help("remove one of them")
+            .with_related(*first, "the first one");
             problems.push(problem);
             twice.push(position);
         } else {

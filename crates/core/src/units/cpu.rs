@@ -92,13 +92,17 @@ impl FromStr for Cpu {
         };
         let units = decimal(digits, scale).ok_or_else(bad)?;
         match units {
-            Decimal::Exact(0) => Err(ScalarError::new("0 is no amount of CPU").with_help("leave the field out instead")),
+            Decimal::Exact(0) => {
+                Err(ScalarError::new("0 is no amount of CPU").with_help("leave the field out instead"))
+            }
             Decimal::Exact(units) if units <= Self::MAX_VCPU * Self::PER_VCPU => Ok(Self(units)),
             Decimal::Exact(_) | Decimal::TooLarge => {
                 Err(ScalarError::new(format!("`{text}` is more CPU than any machine has")))
             }
             Decimal::TooFine => Err(ScalarError::new(format!("`{text}` is finer than any engine counts"))
-                .with_help("one billionth of a vCPU is the finest unit (Docker); 0.001 or `1m` on Kubernetes")),
+                .with_help(
+                    "one billionth of a vCPU is the finest unit (Docker); 0.001 or `1m` on Kubernetes",
+                )),
         }
     }
 }
@@ -164,7 +168,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["", "m", "1.", "-1", "0", "1e3", "0.00000000001", "1 vCPU", "999999999999999999999", "٣"] {
+        for text in ["", "m", "1.", "-1", "0", "1e3", "0.00000000001", "1 vCPU", "999999999999999999999", "٣"]
+        {
             assert!(text.parse::<Cpu>().is_err(), "{text}");
         }
     }

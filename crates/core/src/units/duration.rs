@@ -80,7 +80,8 @@ impl FromStr for Timespan {
         let (mut rest, mut total, mut last) = (text, 0_u64, u64::MAX);
         while !rest.is_empty() {
             let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
-            let unit_end = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |at| digits + at);
+            let unit_end =
+                rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |at| digits + at);
             let (number, unit) = (&rest[..digits], &rest[digits..unit_end]);
             let (_, size) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(bad)?;
             // Each unit once, from large to small, so that `5m1h` is not taken for a slip of `5h1m`.
@@ -101,7 +102,8 @@ impl FromStr for Timespan {
 
 impl Scalar for Timespan {
     const NAME: &'static str = "Timespan";
-    const DESCRIPTION: &'static str = "A length of time with its units, large to small: `500ms`, `30s`, `10m`, `1h30m`, `7d`.";
+    const DESCRIPTION: &'static str =
+        "A length of time with its units, large to small: `500ms`, `30s`, `10m`, `1h30m`, `7d`.";
     const PATTERN: Option<&'static str> = Some(r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$");
     const EXAMPLES: &'static [&'static str] = &["30s", "10m", "1h30m"];
     const ACCEPTS: Accepts = Accepts::STRING;

@@ -60,8 +60,12 @@ impl FromStr for ImageRef {
         };
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => {
-                let hex = digest.strip_prefix("sha256:").ok_or_else(|| bad("the digest does not start with `sha256:`"))?;
-                if hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)) {
+                let hex = digest
+                    .strip_prefix("sha256:")
+                    .ok_or_else(|| bad("the digest does not start with `sha256:`"))?;
+                if hex.len() != 64
+                    || !hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+                {
                     return Err(bad("the digest is not 64 hexadecimal digits"));
                 }
                 (rest, Some(rest.len() + 1))
@@ -93,7 +97,9 @@ impl FromStr for ImageRef {
         }
         let part = |part: &str| {
             !part.is_empty()
-                && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.-".contains(&byte))
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.-".contains(&byte))
                 && part.as_bytes()[0].is_ascii_alphanumeric()
                 && part.as_bytes()[part.len() - 1].is_ascii_alphanumeric()
         };
@@ -107,7 +113,8 @@ impl FromStr for ImageRef {
 
 impl Scalar for ImageRef {
     const NAME: &'static str = "ImageRef";
-    const DESCRIPTION: &'static str = "A container image: `name:tag`, `registry.example.com/name:tag` or `name@sha256:...`.";
+    const DESCRIPTION: &'static str =
+        "A container image: `name:tag`, `registry.example.com/name:tag` or `name@sha256:...`.";
     const PATTERN: Option<&'static str> = Some(r"^[^\s@]+(@sha256:[0-9a-f]{64})?$");
     const EXAMPLES: &'static [&'static str] = &["shop/web:1.4.2", "shop/web:1.5.0"];
     const ACCEPTS: Accepts = Accepts::STRING;

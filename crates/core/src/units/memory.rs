@@ -90,7 +90,9 @@ impl FromStr for Memory {
             });
         };
         match decimal(number, *size).ok_or_else(bad)? {
-            Decimal::Exact(0) => Err(ScalarError::new("0 is no amount of memory").with_help("leave the field out instead")),
+            Decimal::Exact(0) => {
+                Err(ScalarError::new("0 is no amount of memory").with_help("leave the field out instead"))
+            }
             Decimal::Exact(bytes) if bytes <= 1 << 60 => Ok(Self(bytes)),
             Decimal::Exact(_) | Decimal::TooLarge => {
                 Err(ScalarError::new(format!("`{text}` is more memory than any machine has")))
@@ -102,8 +104,7 @@ impl FromStr for Memory {
 
 impl Scalar for Memory {
     const NAME: &'static str = "Memory";
-    const DESCRIPTION: &'static str =
-        "Memory or storage with its unit: `Ki`, `Mi`, `Gi`, `Ti` (1024) or `kB`, `MB`, `GB`, `TB` (1000), `B`.";
+    const DESCRIPTION: &'static str = "Memory or storage with its unit: `Ki`, `Mi`, `Gi`, `Ti` (1024) or `kB`, `MB`, `GB`, `TB` (1000), `B`.";
     const PATTERN: Option<&'static str> = Some(r"^([0-9]+(\.[0-9]+)?|\.[0-9]+)([KMGT]i|[kKMGT]?B)$");
     const EXAMPLES: &'static [&'static str] = &["512Mi", "1Gi", "500MB"];
     const ACCEPTS: Accepts = Accepts::STRING;

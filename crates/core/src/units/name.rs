@@ -68,7 +68,8 @@ text! {
 
 impl Scalar for Name {
     const NAME: &'static str = "Name";
-    const DESCRIPTION: &'static str = "A name: letters, digits, `-` and `_`, starting with a letter or a digit.";
+    const DESCRIPTION: &'static str =
+        "A name: letters, digits, `-` and `_`, starting with a letter or a digit.";
     const PATTERN: Option<&'static str> = Some("^[A-Za-z0-9][A-Za-z0-9_-]{0,254}$");
     const EXAMPLES: &'static [&'static str] = &["web", "store"];
     const ACCEPTS: Accepts = Accepts::STRING;
@@ -114,7 +115,8 @@ text! {
 
 impl Scalar for EnvName {
     const NAME: &'static str = "EnvName";
-    const DESCRIPTION: &'static str = "A name of an environment variable: not empty, without `=` and white space.";
+    const DESCRIPTION: &'static str =
+        "A name of an environment variable: not empty, without `=` and white space.";
     const PATTERN: Option<&'static str> = Some(r"^[^=\s\x00-\x1f\x7f-\x9f]+$");
     const EXAMPLES: &'static [&'static str] = &["LOG_LEVEL", "STORE_URL"];
     const ACCEPTS: Accepts = Accepts::STRING;
@@ -138,7 +140,8 @@ text! {
 
 impl Scalar for MetadataKey {
     const NAME: &'static str = "MetadataKey";
-    const DESCRIPTION: &'static str = "A key of a label or tag: 1 to 128 characters, no white space, not below `dev.straddle`.";
+    const DESCRIPTION: &'static str =
+        "A key of a label or tag: 1 to 128 characters, no white space, not below `dev.straddle`.";
     const PATTERN: Option<&'static str> = Some(r"^[^=\s\x00-\x1f\x7f-\x9f]{1,128}$");
     const EXAMPLES: &'static [&'static str] = &["team", "example.com/cost-center"];
     const ACCEPTS: Accepts = Accepts::STRING;

@@ -31,7 +31,8 @@ impl FromStr for Port {
     type Err = ScalarError;
 
     fn from_str(text: &str) -> Result<Self, ScalarError> {
-        let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+        let plain =
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
         text.parse().ok().filter(|_| plain).and_then(Self::new).ok_or_else(|| {
             ScalarError::new(format!("`{text}` is not a port")).with_help("write a number from 1 to 65535")
         })
@@ -68,7 +69,8 @@ text! {
 
 impl Scalar for HostName {
     const NAME: &'static str = "HostName";
-    const DESCRIPTION: &'static str = "A host name such as `shop.example.com`, or a wildcard such as `*.example.com`.";
+    const DESCRIPTION: &'static str =
+        "A host name such as `shop.example.com`, or a wildcard such as `*.example.com`.";
     const PATTERN: Option<&'static str> = Some(r"^(\*\.)?[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*$");
     const EXAMPLES: &'static [&'static str] = &["shop.example.com", "*.example.com"];
     const ACCEPTS: Accepts = Accepts::STRING;
@@ -118,7 +120,8 @@ impl FromStr for IpAddress {
 
     fn from_str(text: &str) -> Result<Self, ScalarError> {
         text.parse().map(Self).map_err(|_| {
-            ScalarError::new(format!("`{}` is not an IP address", text.escape_debug())).with_help("write `10.0.0.7` or `fd00::7`")
+            ScalarError::new(format!("`{}` is not an IP address", text.escape_debug()))
+                .with_help("write `10.0.0.7` or `fd00::7`")
         })
     }
 }
@@ -158,7 +161,11 @@ impl StatusRange {
 
 impl fmt::Display for StatusRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.first == self.last { write!(f, "{}", self.first) } else { write!(f, "{}-{}", self.first, self.last) }
+        if self.first == self.last {
+            write!(f, "{}", self.first)
+        } else {
+            write!(f, "{}-{}", self.first, self.last)
+        }
     }
 }
 
@@ -166,7 +173,10 @@ impl FromStr for StatusRange {
     type Err = ScalarError;
 
     fn from_str(text: &str) -> Result<Self, ScalarError> {
-        let bad = || ScalarError::new(format!("`{text}` is not a range of HTTP statuses")).with_help("write `200` or `200-399`");
+        let bad = || {
+            ScalarError::new(format!("`{text}` is not a range of HTTP statuses"))
+                .with_help("write `200` or `200-399`")
+        };
         let status = |part: &str| {
             Some(part)
                 .filter(|part| part.len() == 3 && part.bytes().all(|byte| byte.is_ascii_digit()))

@@ -46,13 +46,13 @@ impl FromStr for Percent {
     type Err = ScalarError;
 
     fn from_str(text: &str) -> Result<Self, ScalarError> {
-        let bad = || ScalarError::new(format!("`{text}` is not a percentage")).with_help("write `50%` or `12.5%`");
+        let bad =
+            || ScalarError::new(format!("`{text}` is not a percentage")).with_help("write `50%` or `12.5%`");
         let digits = text.strip_suffix('%').ok_or_else(bad)?;
         match decimal(digits, 10).ok_or_else(bad)? {
             Decimal::Exact(tenths) if tenths <= 10_000 => Ok(Self(u32::try_from(tenths).map_err(|_| bad())?)),
-            Decimal::TooFine => {
-                Err(ScalarError::new(format!("`{text}` is too fine")).with_help("one digit after the point is kept"))
-            }
+            Decimal::TooFine => Err(ScalarError::new(format!("`{text}` is too fine"))
+                .with_help("one digit after the point is kept")),
             _ => Err(ScalarError::new(format!("`{text}` is more than 1000%"))),
         }
     }
@@ -60,7 +60,8 @@ impl FromStr for Percent {
 
 impl Scalar for Percent {
     const NAME: &'static str = "Percent";
-    const DESCRIPTION: &'static str = "A percentage from `0%` to `1000%`, with at most one digit after the point.";
+    const DESCRIPTION: &'static str =
+        "A percentage from `0%` to `1000%`, with at most one digit after the point.";
     const PATTERN: Option<&'static str> = Some(r"^([0-9]+(\.[0-9]+)?|\.[0-9]+)%$");
     const EXAMPLES: &'static [&'static str] = &["50%", "100%", "200%"];
     const ACCEPTS: Accepts = Accepts::STRING;

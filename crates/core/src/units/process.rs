@@ -45,7 +45,8 @@ impl User {
     /// Returns the numeric user and group where both parts given are numbers.
     #[must_use]
     pub fn ids(&self) -> Option<(u32, Option<u32>)> {
-        let (user, group) = self.as_str().split_once(':').map_or((self.as_str(), None), |(user, group)| (user, Some(group)));
+        let (user, group) =
+            self.as_str().split_once(':').map_or((self.as_str(), None), |(user, group)| (user, Some(group)));
         let group = match group {
             Some(group) => Some(group.parse().ok()?),
             None => None,
@@ -82,7 +83,8 @@ text! {
 impl Scalar for Signal {
     const NAME: &'static str = "Signal";
     const DESCRIPTION: &'static str = "A signal by name, such as `SIGTERM`.";
-    const PATTERN: Option<&'static str> = Some(r"^SIG(HUP|INT|QUIT|ABRT|KILL|USR1|USR2|ALRM|TERM|CONT|WINCH|PWR|RTMIN(\+[0-9]{1,2})?)$");
+    const PATTERN: Option<&'static str> =
+        Some(r"^SIG(HUP|INT|QUIT|ABRT|KILL|USR1|USR2|ALRM|TERM|CONT|WINCH|PWR|RTMIN(\+[0-9]{1,2})?)$");
     const EXAMPLES: &'static [&'static str] = &["SIGTERM", "SIGQUIT"];
     const ACCEPTS: Accepts = Accepts::STRING;
 }
@@ -102,7 +104,8 @@ text! {
 
 impl Scalar for Capability {
     const NAME: &'static str = "Capability";
-    const DESCRIPTION: &'static str = "A Linux capability in capitals, without `CAP_`; `ALL` means every one.";
+    const DESCRIPTION: &'static str =
+        "A Linux capability in capitals, without `CAP_`; `ALL` means every one.";
     const PATTERN: Option<&'static str> = Some("^[A-Z0-9_]{1,40}$");
     const EXAMPLES: &'static [&'static str] = &["NET_ADMIN", "SYS_PTRACE"];
     const ACCEPTS: Accepts = Accepts::STRING;
@@ -158,7 +161,8 @@ impl FromStr for FileMode {
         let octal = (3..=4).contains(&text.len()) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
         let bits = u16::from_str_radix(text, 8).ok().filter(|bits| octal && *bits <= 0o777);
         bits.map(Self).ok_or_else(|| {
-            ScalarError::new(format!("`{text}` is not a file mode")).with_help("write octal permissions in quotes: `\"0644\"`")
+            ScalarError::new(format!("`{text}` is not a file mode"))
+                .with_help("write octal permissions in quotes: `\"0644\"`")
         })
     }
 }

@@ -26,20 +26,24 @@ impl Cron {
 /// Checks one field: lists of values, ranges and steps.
 fn field(text: &str, (name, low, high, names): (&str, u8, u8, &[&str])) -> Result<(), ScalarError> {
     let bad = |why: String| {
-        ScalarError::new(format!("`{text}` is not a {name} of a cron schedule: {why}"))
-            .with_help("the five fields are minute, hour, day of month, month, day of week: `0 3 * * MON-FRI`")
+        ScalarError::new(format!("`{text}` is not a {name} of a cron schedule: {why}")).with_help(
+            "the five fields are minute, hour, day of month, month, day of week: `0 3 * * MON-FRI`",
+        )
     };
     let value = |part: &str| -> Result<u8, ScalarError> {
         if let Some(at) = names.iter().position(|name| name.eq_ignore_ascii_case(part)) {
             return Ok(u8::try_from(at).unwrap_or(0) + low);
         }
         let number = part.parse::<u8>().ok().filter(|_| part.bytes().all(|byte| byte.is_ascii_digit()));
-        number.filter(|n| (low..=high).contains(n)).ok_or_else(|| bad(format!("`{part}` is not in {low} to {high}")))
+        number
+            .filter(|n| (low..=high).contains(n))
+            .ok_or_else(|| bad(format!("`{part}` is not in {low} to {high}")))
     };
     for item in text.split(',') {
         let (range, step) = item.split_once('/').map_or((item, None), |(range, step)| (range, Some(step)));
         if let Some(step) = step {
-            let good = step.parse::<u8>().is_ok_and(|step| step > 0 && step <= high) && !step.starts_with('+');
+            let good =
+                step.parse::<u8>().is_ok_and(|step| step > 0 && step <= high) && !step.starts_with('+');
             if !good {
                 return Err(bad(format!("`{step}` is not a step")));
             }
@@ -90,7 +94,8 @@ impl FromStr for Cron {
 
 impl Scalar for Cron {
     const NAME: &'static str = "Cron";
-    const DESCRIPTION: &'static str = "A cron schedule of five fields: minute, hour, day of month, month, day of week (0 is Sunday).";
+    const DESCRIPTION: &'static str =
+        "A cron schedule of five fields: minute, hour, day of month, month, day of week (0 is Sunday).";
     const PATTERN: Option<&'static str> = Some(r"^\s*\S+(\s+\S+){4}\s*$");
     const EXAMPLES: &'static [&'static str] = &["0 3 * * *", "*/5 * * * MON-FRI"];
     const ACCEPTS: Accepts = Accepts::STRING;
@@ -135,7 +140,17 @@ mod tests {
         for good in ["0 3 * * *", "*/5 0-6 1,15 JAN-MAR MON", "0 0 * * 7"] {
             assert_eq!(good.parse::<Cron>().unwrap().to_string(), good);
         }
-        for bad in ["", "0 3 * *", "0 3 * * ? 2026", "60 * * * *", "* 24 * * *", "* * 0 * *", "5-1 * * * *", "*/0 * * * *", "@daily"] {
+        for bad in [
+            "",
+            "0 3 * *",
+            "0 3 * * ? 2026",
+            "60 * * * *",
+            "* 24 * * *",
+            "* * 0 * *",
+            "5-1 * * * *",
+            "*/0 * * * *",
+            "@daily",
+        ] {
             assert!(bad.parse::<Cron>().is_err(), "{bad}");
         }
         assert!("Europe/Berlin".parse::<TimeZone>().is_ok());

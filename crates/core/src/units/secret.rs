@@ -61,7 +61,8 @@ impl SecretRef {
 
 impl fmt::Display for SecretRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = SOURCES.iter().find(|(_, source)| *source == self.source).map_or("", |(scheme, _)| scheme);
+        let scheme =
+            SOURCES.iter().find(|(_, source)| *source == self.source).map_or("", |(scheme, _)| scheme);
         write!(f, "{scheme}:{}", self.name)?;
         if let Some(key) = &self.key {
             write!(f, "#{key}")?;
@@ -81,13 +82,15 @@ impl FromStr for SecretRef {
             )
         };
         let (scheme, rest) = text.split_once(':').ok_or_else(|| bad("it has no `source:` in front"))?;
-        let (_, source) = SOURCES.iter().find(|(name, _)| *name == scheme).ok_or_else(|| bad("its source is not known"))?;
+        let (_, source) =
+            SOURCES.iter().find(|(name, _)| *name == scheme).ok_or_else(|| bad("its source is not known"))?;
         let keyed = matches!(source, SecretSource::AwsSecretsManager | SecretSource::Kubernetes);
         let (name, key) = match rest.rsplit_once('#') {
             Some((name, key)) if keyed => (name, Some(key.to_owned())),
             _ => (rest, None),
         };
-        if name.is_empty() || name.chars().any(char::is_control) || key.as_ref().is_some_and(String::is_empty) {
+        if name.is_empty() || name.chars().any(char::is_control) || key.as_ref().is_some_and(String::is_empty)
+        {
             return Err(bad("its name or key is empty"));
         }
         if *source == SecretSource::Kubernetes && key.is_none() {
@@ -113,7 +116,13 @@ mod tests {
 
     #[test]
     fn references_never_values() {
-        for good in ["aws-secretsmanager:shop/db#password", "aws-ssm:/shop/db", "kubernetes:db#pw", "env:A", "file:./a#b"] {
+        for good in [
+            "aws-secretsmanager:shop/db#password",
+            "aws-ssm:/shop/db",
+            "kubernetes:db#pw",
+            "env:A",
+            "file:./a#b",
+        ] {
             assert_eq!(good.parse::<SecretRef>().unwrap().to_string(), good);
         }
         let error = "hunter2".parse::<SecretRef>().unwrap_err();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    options::{number},
+    options::number,
     state::{Moment, Server, State},
 };
 
@@ -166,7 +166,7 @@ impl Server {
     }
 }
 
-/// Replaces `%20` and the like, and `+`; what is not valid stays as it is.
+/// Replaces `%20` and the like; what is not valid stays as it is.
 fn decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());

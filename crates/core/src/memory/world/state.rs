@@ -153,6 +153,8 @@ pub(in crate::memory) struct Container {
     pub(super) last_check: String,
     pub(super) process: Process,
     pub(super) files: Files,
+    /// What a caller adds to the environment of the document.
+    pub(super) own_environment: BTreeMap<String, String>,
     pub(super) environment: BTreeMap<String, String>,
     pub(super) argv: Vec<String>,
 }
@@ -211,7 +213,9 @@ pub(in crate::memory) struct LeaseRecord {
 #[derive(Clone, Debug)]
 pub(in crate::memory) struct SeenFailure {
     pub(in crate::memory) sequence: u64,
-    pub(in crate::memory) group: String,
+    pub(in crate::memory) scope: Scope,
+    /// The revision, where it was a replica.
+    pub(in crate::memory) revision: Option<u64>,
     pub(in crate::memory) failure: Failure,
     /// Whether it came within ten seconds of a start.
     pub(in crate::memory) at_once: bool,

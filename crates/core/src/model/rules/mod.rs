@@ -18,7 +18,10 @@ pub const RULES: &[(&str, &str)] = &[
     ("after-cycle", "services and tasks do not wait for each other in a circle"),
     ("after-scheduled", "nothing waits for a task that runs by the clock"),
     ("after-target", "what `after` names exists"),
-    ("autoscale-bounds", "autoscaling has 1 <= min <= max (min may be 0) and at least one measure or schedule"),
+    (
+        "autoscale-bounds",
+        "autoscaling has 1 <= min <= max (min may be 0) and at least one measure or schedule",
+    ),
     ("container-essential", "a task has an essential container"),
     ("container-missing", "a task has a container"),
     ("depends-cycle", "containers do not wait for each other in a circle"),
@@ -30,7 +33,10 @@ pub const RULES: &[(&str, &str)] = &[
     ("expose-host", "`host` and `prefix` go with a port that speaks HTTP or HTTPS"),
     ("expose-port", "an exposed port is a named port of a container"),
     ("file-source", "a configuration file has `content` or `source`, not both"),
-    ("health-kind", "a health check has at least one of `exec`, `http`, `tcp`, `grpc`, and no setting of one that is absent"),
+    (
+        "health-kind",
+        "a health check has at least one of `exec`, `http`, `tcp`, `grpc`, and no setting of one that is absent",
+    ),
     ("health-port", "the port of a health check is a named port of the container"),
     ("health-time", "interval, timeout and failures of a health check are not 0"),
     ("mount-twice", "one thing only stands at a path of a container"),
@@ -39,7 +45,10 @@ pub const RULES: &[(&str, &str)] = &[
     ("replicas-mode", "`replicas`, `autoscale` and `mode: daemon` exclude each other"),
     ("resources-sum", "what containers reserve fits into the task, and a reservation into its limit"),
     ("restart-policy", "details of `restart` go with a policy that restarts"),
-    ("rollout-bounds", "a rolling update can move: `min_healthy` <= 100%, `max_running` >= 100%, and room between them"),
+    (
+        "rollout-bounds",
+        "a rolling update can move: `min_healthy` <= 100%, `max_running` >= 100%, and room between them",
+    ),
     ("rollout-strategy", "`bake`, `step` and `step_bake` go with a strategy that has them"),
     ("service-reference", "a `${service...}` reference names a service and a port of it"),
     ("stop-time", "a drain and a grace time fit into a day"),
@@ -106,7 +115,9 @@ pub fn violations(app: &AppSpec) -> Vec<Violation> {
     let mut found = Found::default();
     let root = FieldPath::root();
     if app.services.is_empty() && app.tasks.is_empty() {
-        found.add("empty-app", root.clone(), "there is nothing to run").help("add a service or a task: straddle init writes an example");
+        found
+            .add("empty-app", root.clone(), "there is nothing to run")
+            .help("add a service or a task: straddle init writes an example");
     }
     for (name, volume) in &app.volumes {
         task::volume(&mut found, &root.child("volumes").child(name.as_str()), volume);
@@ -125,7 +136,11 @@ pub fn violations(app: &AppSpec) -> Vec<Violation> {
     for (name, task) in &app.tasks {
         if task.attempts == 0 {
             found
-                .add("task-attempts", root.child("tasks").child(name.as_str()).child("attempts"), "0 attempts would never run it")
+                .add(
+                    "task-attempts",
+                    root.child("tasks").child(name.as_str()).child("attempts"),
+                    "0 attempts would never run it",
+                )
                 .help("write 1 or more");
         }
     }

@@ -11,7 +11,11 @@ pub(super) fn order(found: &mut Found, app: &AppSpec) {
     let root = FieldPath::root();
     for name in app.tasks.keys().filter(|name| app.services.contains_key(*name)) {
         found
-            .add("name-twice", root.child("tasks").child(name.as_str()), format!("`{name}` is a service already"))
+            .add(
+                "name-twice",
+                root.child("tasks").child(name.as_str()),
+                format!("`{name}` is a service already"),
+            )
             .help("give one of them another name");
     }
     let mut edges: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -20,21 +24,35 @@ pub(super) fn order(found: &mut Found, app: &AppSpec) {
             let path = workload.path().child("after").child(target.as_str());
             edges.entry(workload.name.as_str()).or_default().push(target.as_str());
             let Some(other) = app.workloads().find(|other| other.name == target) else {
-                let known: Vec<&str> = app.workloads().map(|other| other.name.as_str()).filter(|name| *name != workload.name.as_str()).collect();
-                found.add("after-target", path, format!("there is no service or task `{target}`")).help(list(&known));
+                let known: Vec<&str> = app
+                    .workloads()
+                    .map(|other| other.name.as_str())
+                    .filter(|name| *name != workload.name.as_str())
+                    .collect();
+                found
+                    .add("after-target", path, format!("there is no service or task `{target}`"))
+                    .help(list(&known));
                 continue;
             };
             match (other.kind, condition) {
                 (WorkloadKind::Task(task), AfterCondition::Complete | AfterCondition::Success) => {
                     if task.schedule.is_some() {
                         found
-                            .add("after-scheduled", path, format!("`{target}` runs by the clock, so nothing can wait for it"))
+                            .add(
+                                "after-scheduled",
+                                path,
+                                format!("`{target}` runs by the clock, so nothing can wait for it"),
+                            )
                             .help("wait for a task without a `schedule`");
                     }
                 }
                 (WorkloadKind::Service(_), AfterCondition::Started | AfterCondition::Healthy) => {}
                 (WorkloadKind::Task(_), _) => found
-                    .add("after-condition", path, format!("`{target}` is a task: it ends, and is never healthy"))
+                    .add(
+                        "after-condition",
+                        path,
+                        format!("`{target}` is a task: it ends, and is never healthy"),
+                    )
                     .help("write `success` or `complete`"),
                 (WorkloadKind::Service(_), _) => found
                     .add("after-condition", path, format!("`{target}` is a service: it does not end"))
@@ -45,7 +63,11 @@ pub(super) fn order(found: &mut Found, app: &AppSpec) {
     for name in cycle(&edges) {
         if let Some(workload) = app.workloads().find(|workload| workload.name.as_str() == name) {
             found
-                .add("after-cycle", workload.path().child("after"), format!("`{name}` waits for itself, by way of what it waits for"))
+                .add(
+                    "after-cycle",
+                    workload.path().child("after"),
+                    format!("`{name}` waits for itself, by way of what it waits for"),
+                )
                 .help("remove one `after` of the circle");
         }
     }

@@ -1,8 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Found, order::{cycle, list}};
+use super::{
+    Found,
+    order::{cycle, list},
+};
 use crate::{
-    model::{AppSpec, Condition, Container, Health, Probe, ProbeKind, RestartMode, TaskTemplate, Volume, Workload},
+    model::{
+        AppSpec, Condition, Container, Health, Probe, ProbeKind, RestartMode, TaskTemplate, Volume, Workload,
+    },
     path::FieldPath,
     spec::{Address, Part, Template},
     units::{Cpu, Memory},
@@ -12,17 +17,25 @@ use crate::{
 pub(super) fn template(found: &mut Found, path: &FieldPath, app: &AppSpec, workload: Workload<'_>) {
     let template = workload.template;
     if template.containers.is_empty() {
-        found.add("container-missing", path.clone(), "there is no container").help("add `image: name:tag`, or `containers:`");
+        found
+            .add("container-missing", path.clone(), "there is no container")
+            .help("add `image: name:tag`, or `containers:`");
         return;
     }
     if !template.containers.keys().any(|name| template.is_essential(name.as_str())) {
         found
-            .add("container-essential", path.child("containers"), "no container is essential, so the task would never be seen to end")
+            .add(
+                "container-essential",
+                path.child("containers"),
+                "no container is essential, so the task would never be seen to end",
+            )
             .help("leave `essential` out of one of them");
     }
     for (value, key) in [(template.stop.grace, "grace"), (template.stop.drain, "drain")] {
         if value.seconds() > 86_400 {
-            found.add("stop-time", path.child("stop").child(key), format!("{value} is more than a day")).help("write `30s`");
+            found
+                .add("stop-time", path.child("stop").child(key), format!("{value} is more than a day"))
+                .help("write `30s`");
         }
     }
     dependencies(found, path, template);
@@ -37,21 +50,41 @@ fn dependencies(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
     let mut edges: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (name, container) in &template.containers {
         for (target, condition) in &container.depends_on {
-            let path = path.child("containers").child(name.as_str()).child("depends_on").child(target.as_str());
+            let path =
+                path.child("containers").child(name.as_str()).child("depends_on").child(target.as_str());
             edges.entry(name.as_str()).or_default().push(target.as_str());
             let Some(other) = template.containers.get(target) else {
-                let known: Vec<&str> = template.containers.keys().filter(|other| *other != name).map(|name| name.as_str()).collect();
+                let known: Vec<&str> = template
+                    .containers
+                    .keys()
+                    .filter(|other| *other != name)
+                    .map(|name| name.as_str())
+                    .collect();
                 found
                     .add("depends-target", path, format!("there is no container `{target}` in this task"))
-                    .help(if known.is_empty() { "services are awaited with `after`".to_owned() } else { list(&known) });
+                    .help(if known.is_empty() {
+                        "services are awaited with `after`".to_owned()
+                    } else {
+                        list(&known)
+                    });
                 continue;
             };
             match condition {
                 Condition::Healthy if other.health.is_none() => found
-                    .add("depends-health", path, format!("`{target}` has no health check, so it would never be healthy"))
+                    .add(
+                        "depends-health",
+                        path,
+                        format!("`{target}` has no health check, so it would never be healthy"),
+                    )
                     .help(format!("add `health:` to `{target}`, or write `start`")),
                 Condition::Complete | Condition::Success if template.is_essential(target.as_str()) => found
-                    .add("depends-essential", path, format!("`{target}` is essential: the task ends with it, before anything could follow"))
+                    .add(
+                        "depends-essential",
+                        path,
+                        format!(
+                            "`{target}` is essential: the task ends with it, before anything could follow"
+                        ),
+                    )
                     .help(format!("write `essential: false` for `{target}`")),
                 _ => {}
             }
@@ -59,7 +92,11 @@ fn dependencies(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
     }
     for name in cycle(&edges) {
         found
-            .add("depends-cycle", path.child("containers").child(name).child("depends_on"), format!("`{name}` waits for itself, by way of what it waits for"))
+            .add(
+                "depends-cycle",
+                path.child("containers").child(name).child("depends_on"),
+                format!("`{name}` waits for itself, by way of what it waits for"),
+            )
             .help("remove one `depends_on` of the circle");
     }
 }
@@ -71,13 +108,21 @@ fn ports(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
             let path = path.child("containers").child(container.as_str()).child("ports").index(at);
             if let Some(other) = numbers.insert((port.port, port.protocol), container) {
                 found
-                    .add("port-twice", path.child("port"), format!("port {}/{} is taken by container `{other}`", port.port, port.protocol))
+                    .add(
+                        "port-twice",
+                        path.child("port"),
+                        format!("port {}/{} is taken by container `{other}`", port.port, port.protocol),
+                    )
                     .help("containers of a task share one network: each port is one container's");
             }
             if let Some(name) = &port.name {
                 if let Some(other) = names.insert(name, container) {
                     found
-                        .add("port-twice", path.child("name"), format!("a port of container `{other}` has the name `{name}` already"))
+                        .add(
+                            "port-twice",
+                            path.child("name"),
+                            format!("a port of container `{other}` has the name `{name}` already"),
+                        )
                         .help("names of ports are unique in a task");
                 }
             }
@@ -92,13 +137,26 @@ fn resources(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
         if let Some(amount) = &container.cpu {
             cpu = amount.reservation.map(|own| cpu.map_or(own, |sum| sum.saturating_add(own))).or(cpu);
             if amount.reservation > amount.limit && amount.limit.is_some() {
-                found.add("resources-sum", path.child("cpu").child("reservation"), "the reservation is above the limit").help("raise the limit");
+                found
+                    .add(
+                        "resources-sum",
+                        path.child("cpu").child("reservation"),
+                        "the reservation is above the limit",
+                    )
+                    .help("raise the limit");
             }
         }
         if let Some(amount) = &container.memory {
-            memory = amount.reservation.map(|own| memory.map_or(own, |sum| sum.saturating_add(own))).or(memory);
+            memory =
+                amount.reservation.map(|own| memory.map_or(own, |sum| sum.saturating_add(own))).or(memory);
             if amount.reservation > amount.limit && amount.limit.is_some() {
-                found.add("resources-sum", path.child("memory").child("reservation"), "the reservation is above the limit").help("raise the limit");
+                found
+                    .add(
+                        "resources-sum",
+                        path.child("memory").child("reservation"),
+                        "the reservation is above the limit",
+                    )
+                    .help("raise the limit");
             }
         }
     }
@@ -106,12 +164,24 @@ fn resources(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
     let path = path.child("resources");
     if let (Some(sum), Some(own)) = (cpu, task.cpu) {
         if sum > own {
-            found.add("resources-sum", path.child("cpu"), format!("the containers reserve {sum} of the task's {own}")).help("raise it, or lower theirs");
+            found
+                .add(
+                    "resources-sum",
+                    path.child("cpu"),
+                    format!("the containers reserve {sum} of the task's {own}"),
+                )
+                .help("raise it, or lower theirs");
         }
     }
     if let (Some(sum), Some(own)) = (memory, task.memory) {
         if sum > own {
-            found.add("resources-sum", path.child("memory"), format!("the containers reserve {sum} of the task's {own}")).help("raise it, or lower theirs");
+            found
+                .add(
+                    "resources-sum",
+                    path.child("memory"),
+                    format!("the containers reserve {sum} of the task's {own}"),
+                )
+                .help("raise it, or lower theirs");
         }
     }
 }
@@ -119,7 +189,11 @@ fn resources(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
 fn container(found: &mut Found, path: &FieldPath, app: &AppSpec, container: &Container) {
     for name in container.secrets.keys().filter(|name| container.env.contains_key(*name)) {
         found
-            .add("env-twice", path.child("secrets").child(name.as_str()), format!("`{name}` is set in `env` too"))
+            .add(
+                "env-twice",
+                path.child("secrets").child(name.as_str()),
+                format!("`{name}` is set in `env` too"),
+            )
             .help("keep one of the two");
     }
     let mut mounts = BTreeSet::new();
@@ -131,35 +205,55 @@ fn container(found: &mut Found, path: &FieldPath, app: &AppSpec, container: &Con
     for (key, paths) in places {
         for at in paths {
             if !mounts.insert(at.as_str().trim_end_matches('/')) {
-                found.add("mount-twice", path.child(key).child(at.as_str()), format!("something else stands at {at} already")).help("choose another path");
+                found
+                    .add(
+                        "mount-twice",
+                        path.child(key).child(at.as_str()),
+                        format!("something else stands at {at} already"),
+                    )
+                    .help("choose another path");
             }
         }
     }
     for (at, file) in &container.files {
         if file.content.is_some() == file.source.is_some() {
             found
-                .add("file-source", path.child("files").child(at.as_str()), "a file has `content` or `source`, one of the two")
+                .add(
+                    "file-source",
+                    path.child("files").child(at.as_str()),
+                    "a file has `content` or `source`, one of the two",
+                )
                 .help("write `content:` with its text, or `source:` with a path beside the spec");
         }
     }
     for (name, limit) in &container.ulimits {
         if limit.soft > limit.hard {
             found
-                .add("ulimit-order", path.child("ulimits").child(name.as_str()), format!("the soft limit {} is above the hard one {}", limit.soft, limit.hard))
+                .add(
+                    "ulimit-order",
+                    path.child("ulimits").child(name.as_str()),
+                    format!("the soft limit {} is above the hard one {}", limit.soft, limit.hard),
+                )
                 .help("lower `soft`, or raise `hard`");
         }
     }
     if let Some(restart) = &container.restart {
-        if restart.on == RestartMode::Never && (!restart.ignored_exit_codes.is_empty() || restart.after_running.is_some()) {
+        if restart.on == RestartMode::Never
+            && (!restart.ignored_exit_codes.is_empty() || restart.after_running.is_some())
+        {
             found
-                .add("restart-policy", path.child("restart"), "a container that is never restarted needs nothing else here")
+                .add(
+                    "restart-policy",
+                    path.child("restart"),
+                    "a container that is never restarted needs nothing else here",
+                )
                 .help("write `restart: never`, or another policy");
         }
     }
     if let Some(health) = &container.health {
         self::health(found, &path.child("health"), container, health);
     }
-    templates(container, path, |template, path| references(found, app, template, path));
+    templates(container, path, |template, path| references(found, app, template, &path));
 }
 
 /// Calls back for every text in which addresses of services are filled in.
@@ -179,18 +273,24 @@ fn templates(container: &Container, path: &FieldPath, mut each: impl FnMut(&Temp
     }
 }
 
-fn references(found: &mut Found, app: &AppSpec, template: &Template, path: FieldPath) {
+fn references(found: &mut Found, app: &AppSpec, template: &Template, path: &FieldPath) {
     for part in template.parts() {
         let Part::Service { name, what } = part else { continue };
         let Some(service) = app.services.get(name.as_str()) else {
             let known: Vec<&str> = app.services.keys().map(|name| name.as_str()).collect();
-            found.add("service-reference", path.clone(), format!("there is no service `{name}`")).help(list(&known));
+            found
+                .add("service-reference", path.clone(), format!("there is no service `{name}`"))
+                .help(list(&known));
             continue;
         };
         let ports: Vec<_> = service.template.ports().map(|(_, port)| port).collect();
         if ports.is_empty() {
             found
-                .add("service-reference", path.clone(), format!("service `{name}` has no port, so it cannot be reached"))
+                .add(
+                    "service-reference",
+                    path.clone(),
+                    format!("service `{name}` has no port, so it cannot be reached"),
+                )
                 .help(format!("add `ports:` to `{name}`"));
             continue;
         }
@@ -202,8 +302,18 @@ fn references(found: &mut Found, app: &AppSpec, template: &Template, path: Field
                 .help(format!("write `${{service.{name}.port.NAME}}`")),
             Address::Port(Some(port)) => {
                 if service.template.port(port).is_none() {
-                    let names: Vec<&str> = ports.iter().filter_map(|port| port.name.as_ref()).map(|name| name.as_str()).collect();
-                    found.add("service-reference", path.clone(), format!("service `{name}` has no port `{port}`")).help(list(&names));
+                    let names: Vec<&str> = ports
+                        .iter()
+                        .filter_map(|port| port.name.as_ref())
+                        .map(|name| name.as_str())
+                        .collect();
+                    found
+                        .add(
+                            "service-reference",
+                            path.clone(),
+                            format!("service `{name}` has no port `{port}`"),
+                        )
+                        .help(list(&names));
                 }
             }
         }
@@ -212,7 +322,9 @@ fn references(found: &mut Found, app: &AppSpec, template: &Template, path: Field
 
 fn health(found: &mut Found, path: &FieldPath, container: &Container, health: &Health) {
     probe(found, path, container, &health.probe);
-    for (special, key) in [(&health.startup, "startup"), (&health.readiness, "readiness"), (&health.liveness, "liveness")] {
+    for (special, key) in
+        [(&health.startup, "startup"), (&health.readiness, "readiness"), (&health.liveness, "liveness")]
+    {
         if let Some(special) = special {
             probe(found, &path.child(key), container, special);
         }
@@ -227,7 +339,9 @@ fn probe(found: &mut Found, path: &FieldPath, container: &Container, probe: &Pro
             .help("add `exec: [command]`, `http: /path`, `tcp: port` or `grpc: port`");
     }
     if probe.exec.as_ref().is_some_and(Vec::is_empty) {
-        found.add("health-kind", path.child("exec"), "the command is empty").help("write `exec: [/bin/true]`");
+        found
+            .add("health-kind", path.child("exec"), "the command is empty")
+            .help("write `exec: [/bin/true]`");
     }
     let (http, grpc) = (kinds.contains(&ProbeKind::Http), kinds.contains(&ProbeKind::Grpc));
     for (given, key, kind, there) in [
@@ -237,24 +351,54 @@ fn probe(found: &mut Found, path: &FieldPath, container: &Container, probe: &Pro
         (probe.grpc_service.is_some(), "grpc_service", "grpc", grpc),
     ] {
         if given && !there {
-            found.add("health-kind", path.child(key), format!("`{key}` belongs to `{kind}`, which is not here")).help(format!("add `{kind}:`, or remove `{key}`"));
+            found
+                .add(
+                    "health-kind",
+                    path.child(key),
+                    format!("`{key}` belongs to `{kind}`, which is not here"),
+                )
+                .help(format!("add `{kind}:`, or remove `{key}`"));
         }
     }
-    let names: Vec<&str> = container.ports.iter().filter_map(|port| port.name.as_ref()).map(|name| name.as_str()).collect();
+    let names: Vec<&str> =
+        container.ports.iter().filter_map(|port| port.name.as_ref()).map(|name| name.as_str()).collect();
     for (port, key) in [(&probe.port, "port"), (&probe.tcp, "tcp"), (&probe.grpc, "grpc")] {
         if let Some(port) = port.as_ref().filter(|port| !names.contains(&port.as_str())) {
-            let help = if names.is_empty() { format!("name it: `ports: [{{name: {port}, port: 8080}}]`") } else { list(&names) };
-            found.add("health-port", path.child(key), format!("the container has no port `{port}`")).help(help);
+            let help = if names.is_empty() {
+                format!("name it: `ports: [{{name: {port}, port: 8080}}]`")
+            } else {
+                list(&names)
+            };
+            found
+                .add("health-port", path.child(key), format!("the container has no port `{port}`"))
+                .help(help);
         }
     }
     if http && probe.port.is_none() && container.ports.len() != 1 {
         found
-            .add("health-port", path.child("http"), format!("the container has {} ports, and nothing says which one answers", container.ports.len()))
-            .help(if names.is_empty() { "name the port, and write `port: NAME`".to_owned() } else { format!("write `port: {}`", names[0]) });
+            .add(
+                "health-port",
+                path.child("http"),
+                format!(
+                    "the container has {} ports, and nothing says which one answers",
+                    container.ports.len()
+                ),
+            )
+            .help(if names.is_empty() {
+                "name the port, and write `port: NAME`".to_owned()
+            } else {
+                format!("write `port: {}`", names[0])
+            });
     }
-    for (zero, key) in [(probe.interval.millis() == 0, "interval"), (probe.timeout.millis() == 0, "timeout"), (probe.failures == 0, "failures")] {
+    for (zero, key) in [
+        (probe.interval.millis() == 0, "interval"),
+        (probe.timeout.millis() == 0, "timeout"),
+        (probe.failures == 0, "failures"),
+    ] {
         if zero {
-            found.add("health-time", path.child(key), format!("`{key}` is 0")).help("write more than 0, or leave it out");
+            found
+                .add("health-time", path.child(key), format!("`{key}` is 0"))
+                .help("write more than 0, or leave it out");
         }
     }
 }
@@ -272,11 +416,19 @@ pub(super) fn volume(found: &mut Found, path: &FieldPath, volume: &Volume) {
     .filter_map(|(given, key)| given.then_some(key))
     .collect();
     if let [first, second, ..] = kinds[..] {
-        found.add("volume-kind", path.child(second), format!("a volume is `{first}` or `{second}`, not both")).help("keep one of them");
+        found
+            .add("volume-kind", path.child(second), format!("a volume is `{first}` or `{second}`, not both"))
+            .help("keep one of them");
     }
     for (given, key) in [(volume.size.is_some(), "size"), (volume.class.is_some(), "class")] {
         if let (true, Some(kind)) = (given, kinds.first()) {
-            found.add("volume-kind", path.child(key), format!("`{key}` belongs to a persistent volume, and this one is `{kind}`")).help(format!("remove `{key}`"));
+            found
+                .add(
+                    "volume-kind",
+                    path.child(key),
+                    format!("`{key}` belongs to a persistent volume, and this one is `{kind}`"),
+                )
+                .help(format!("remove `{key}`"));
         }
     }
 }

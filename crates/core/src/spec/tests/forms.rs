@@ -32,14 +32,19 @@ fn paths_between_short_and_long() {
         ("services.web.image", "services.web.containers.web.image"),
         ("services.web.ports[1].name", "services.web.containers.web.ports[1].name"),
         ("services.web.replicas", "services.web.replicas"),
-        // Not in the file: it may belong to the container, or to nothing.
+        ("services.web.autoscale.min", "services.web.autoscale.min"),
+        ("services.web.memory", "services.web.memory"),
+        // Not in the file.
         ("services.web.pull", "services.web.containers.web.pull"),
         ("services.other.image", "services.other.image"),
     ] {
         assert_eq!(document.full_path(&path(written)), path(full));
         assert_eq!(document.written_path(&path(full)), path(written));
     }
-    assert_eq!(document.full_path(&path("services.web.containers.web.image")), path("services.web.containers.web.image"));
+    assert_eq!(
+        document.full_path(&path("services.web.containers.web.image")),
+        path("services.web.containers.web.image")
+    );
     let located = |text: &str| {
         let place = document.place(document.locate(&path(text)).unwrap()).unwrap();
         (place.line, place.column, place.end_column)
@@ -50,14 +55,6 @@ fn paths_between_short_and_long() {
     assert_eq!(located("services.web.containers.web.env.LOG"), (3, 3, 6));
     assert_eq!(located("services.web.containers.web.ports"), (6, 5, 10));
     assert_eq!(located("annex.name"), (1, 1, 1));
-}
-
-#[test]
-fn paths_are_guessed_only_below_what_was_written() {
-    let document = shop(&[("-", SHORT)], &[]).document;
-    let autoscale = "services.web.labels".parse::<FieldPath>().unwrap();
-    // A key of the service itself that is not in the file cannot be told from one of its container.
-    assert_eq!(document.written_path(&document.full_path(&autoscale)), autoscale);
 }
 
 #[test]
@@ -76,8 +73,12 @@ fn overlays_replace_and_remove() {
 
 #[test]
 fn problems_name_the_file_of_the_winner() {
-    let found = read::<Shop>(&[("base.yaml", SHORT)], &[("prod.yaml", "services: {web: {replicas: x, ports: [a]}}")], &[])
-        .unwrap_err();
+    let found = read::<Shop>(
+        &[("base.yaml", SHORT)],
+        &[("prod.yaml", "services: {web: {replicas: x, ports: [a]}}")],
+        &[],
+    )
+    .unwrap_err();
     assert_eq!(
         found.to_string(),
         "prod.yaml:1:28: `x` is a string, where a whole number is expected (services.web.replicas)\n\

@@ -62,10 +62,9 @@ fn check_service(service: &Service, path: &FieldPath, node: &Node, decoder: &mut
     if let Some(autoscale) = &service.autoscale
         && autoscale.min > autoscale.max
     {
-        let place = node.as_map().and_then(|map| map.get("autoscale")).map_or(node.span, |entry| entry.key.span);
-        decoder
-            .problem(place, &path.child("autoscale"), "`min` is larger than `max`")
-            .help("swap them");
+        let place =
+            node.as_map().and_then(|map| map.get("autoscale")).map_or(node.span, |entry| entry.key.span);
+        decoder.problem(place, &path.child("autoscale"), "`min` is larger than `max`").help("swap them");
     }
 }
 
@@ -244,7 +243,9 @@ pub(super) fn read<T: Spec>(
     overlays: &[(&str, &str)],
     variables: &[(&str, &str)],
 ) -> Result<Loaded<T>, Problems> {
-    let sources = |texts: &[(&str, &str)]| texts.iter().map(|&(name, text)| Source::new(name, text)).collect::<Vec<_>>();
+    let sources = |texts: &[(&str, &str)]| {
+        texts.iter().map(|&(name, text)| Source::new(name, text)).collect::<Vec<_>>()
+    };
     let variables: BTreeMap<_, _> =
         variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
     load(&Inputs {

@@ -45,10 +45,7 @@ fn missing_keys_are_shown_at_the_key_around_them() {
         ]
     );
     assert_eq!(problems::<Shop>("name:"), ["1:1: key `name` has no value (name): for example `name: web`"]);
-    assert_eq!(
-        problems::<Autoscale>("{min: 1}"),
-        ["1:1: missing key `max` (max): for example `max: 1`"]
-    );
+    assert_eq!(problems::<Autoscale>("{min: 1}"), ["1:1: missing key `max` (max): for example `max: 1`"]);
 }
 
 #[test]
@@ -61,15 +58,18 @@ fn keys_that_belong_elsewhere() {
         ]
     );
     assert_eq!(
-        problems::<Shop>("name: a\nservices:\n  web:\n    containers:\n      x: {image: a, replicas: 3}\n    env: {A: b}\n"),
+        problems::<Shop>(
+            "name: a\nservices:\n  web:\n    containers:\n      x: {image: a, replicas: 3}\n    env: {A: b}\n"
+        ),
         [
             "5:21: unknown key `replicas` (services.web.containers.x.replicas): it belongs further up: `services.web.replicas`",
             "6:5: key `env` cannot stand beside `containers` (services.web.env): move it into one of them, such as `containers.web.env`",
         ]
     );
-    assert_eq!(problems::<Autoscale>("{min: 1, max: 2, quantum: 3}"), [
-        "1:18: unknown key `quantum` (quantum): known here: `min`, `max`, `load`"
-    ]);
+    assert_eq!(
+        problems::<Autoscale>("{min: 1, max: 2, quantum: 3}"),
+        ["1:18: unknown key `quantum` (quantum): known here: `min`, `max`, `load`"]
+    );
 }
 
 #[test]
@@ -95,24 +95,51 @@ fn wrong_types() {
         ("{image: a, ports: 80}", "1:19: `80` is a number, where a list is expected (ports): write `[80]`"),
         ("{image: a, ports: {a: 1}}", "1:12: this is a map, where a list is expected (ports)"),
         ("{image: a, ports: [x]}", "1:20: `x` is a string, where a whole number is expected (ports[0])"),
-        ("{image: a, ports: [\"80\"]}", "1:20: `80` is a string, where a whole number is expected (ports[0]): write it without quotes: `80`"),
+        (
+            "{image: a, ports: [\"80\"]}",
+            "1:20: `80` is a string, where a whole number is expected (ports[0]): write it without quotes: `80`",
+        ),
         ("{image: a, ports: [1.5]}", "1:20: `1.5` is not a whole number from 0 to 65535 (ports[0])"),
-        ("{image: a, ports: [99999999999999999999999999999999999999999]}", "1:20: `99999999999999999999999999999999999999999` is not a whole number from 0 to 65535 (ports[0])"),
+        (
+            "{image: a, ports: [99999999999999999999999999999999999999999]}",
+            "1:20: `99999999999999999999999999999999999999999` is not a whole number from 0 to 65535 (ports[0])",
+        ),
         ("{image: a, ports: [-1]}", "1:20: `-1` is too small: it must be 0 or more (ports[0])"),
         ("{image: a, env: [A=b]}", "1:12: this is a list, where a map is expected (env)"),
-        ("{image: a, env: {A: }}", "1:18: a value is missing: a text is expected (env.A): write `\"\"` for an empty text"),
-        ("{image: a, memory: 1.5}", "1:20: `1.5` is a number, where a string or a whole number is expected (memory): an amount of memory: `512Mi`"),
-        ("{image: a, memory: true}", "1:20: `true` is a boolean, where a string or a whole number is expected (memory): an amount of memory: `512Mi`"),
-        ("{image: a, health: [x]}", "1:12: this is a list, where a map is expected (health): write it with the key `exec` or `http`"),
+        (
+            "{image: a, env: {A: }}",
+            "1:18: a value is missing: a text is expected (env.A): write `\"\"` for an empty text",
+        ),
+        (
+            "{image: a, memory: 1.5}",
+            "1:20: `1.5` is a number, where a string or a whole number is expected (memory): an amount of memory: `512Mi`",
+        ),
+        (
+            "{image: a, memory: true}",
+            "1:20: `true` is a boolean, where a string or a whole number is expected (memory): an amount of memory: `512Mi`",
+        ),
+        (
+            "{image: a, health: [x]}",
+            "1:12: this is a list, where a map is expected (health): write it with the key `exec` or `http`",
+        ),
         ("{image: a, health: {}}", "1:12: one key is missing: `exec` or `http` (health)"),
         ("{image: a, health: {htpt: /}}", "1:21: unknown key `htpt` (health.htpt): did you mean `http`?"),
-        ("{image: a, pull: [x]}", "1:12: this is a list, where a word is expected (pull): write `always`, `if_missing` or `never`"),
-        ("5", "1:1: `5` is a number, where a map is expected"),
+        (
+            "{image: a, pull: [x]}",
+            "1:12: this is a list, where a word is expected (pull): write `always`, `if_missing` or `never`",
+        ),
+        ("5", "1:1: `5` is a number, where a map is expected: for example `image: shop/web:1.4.2`"),
     ] {
         assert_eq!(problems::<Container>(text), [expected], "{text}");
     }
-    assert_eq!(problems::<Shop>("{name: 12}"), ["1:8: `12` is a number, where a string is expected (name): quote it: `\"12\"`"]);
-    assert_eq!(problems::<bool>("'true'"), ["1:1: `true` is a string, where a boolean is expected: write it without quotes: `true`"]);
+    assert_eq!(
+        problems::<Shop>("{name: 12}"),
+        ["1:8: `12` is a number, where a string is expected (name): quote it: `\"12\"`"]
+    );
+    assert_eq!(
+        problems::<bool>("'true'"),
+        ["1:1: `true` is a string, where a boolean is expected: write it without quotes: `true`"]
+    );
     assert_eq!(problems::<f64>(".inf"), ["1:1: `.inf` is not a finite number: write a number"]);
 }
 

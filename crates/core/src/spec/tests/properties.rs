@@ -7,16 +7,67 @@ use super::*;
 /// Pieces of texts that are likely to be nearly right.
 fn soup() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
-        "a", "b", "name", "services", "image", ":", ": ", "\n", "\n  ", "\n    ", "- ", "[", "]", "{", "}", ",", "\"", "'",
-        "#", "&a ", "*a", "<<", "|\n", ">-\n", "!!str ", "!", "%", "@", "~", "null", "true", "no", "1", "0.5", "1_0",
-        "ä", "😀", "$", "${", "}", "${A}", "${A:-", "${service.a.host}", "---\n", "...", "\t", "\r\n", "=", ".", "\\u00", "\0",
-        "\u{feff}", "? ",
+        "a",
+        "b",
+        "name",
+        "services",
+        "image",
+        ":",
+        ": ",
+        "\n",
+        "\n  ",
+        "\n    ",
+        "- ",
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        "\"",
+        "'",
+        "#",
+        "&a ",
+        "*a",
+        "<<",
+        "|\n",
+        ">-\n",
+        "!!str ",
+        "!",
+        "%",
+        "@",
+        "~",
+        "null",
+        "true",
+        "no",
+        "1",
+        "0.5",
+        "1_0",
+        "ä",
+        "😀",
+        "$",
+        "${",
+        "}",
+        "${A}",
+        "${A:-",
+        "${service.a.host}",
+        "---\n",
+        "...",
+        "\t",
+        "\r\n",
+        "=",
+        ".",
+        "\\u00",
+        "\0",
+        "\u{feff}",
+        "? ",
     ]);
     prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
 }
 
 fn name() -> impl Strategy<Value = Name> {
-    "[a-z][a-z0-9]{0,5}".prop_filter("not a word of YAML 1.1", |name| yaml::resolve(name) == Value::String(name.clone())).prop_map(Name)
+    "[a-z][a-z0-9]{0,5}"
+        .prop_filter("not a word of YAML 1.1", |name| yaml::resolve(name) == Value::String(name.clone()))
+        .prop_map(Name)
 }
 
 fn template() -> impl Strategy<Value = Template> {
@@ -24,8 +75,11 @@ fn template() -> impl Strategy<Value = Template> {
         name,
         what: if port.as_deref() == Some("h") { Address::Host } else { Address::Port(port) },
     });
-    prop::collection::vec(prop_oneof!["[$a{}]{0,4}".prop_map(Part::Literal), ".{0,5}".prop_map(Part::Literal), reference], 0..5)
-        .prop_map(Template::from_parts)
+    prop::collection::vec(
+        prop_oneof!["[$a{}]{0,4}".prop_map(Part::Literal), ".{0,5}".prop_map(Part::Literal), reference],
+        0..5,
+    )
+    .prop_map(Template::from_parts)
 }
 
 fn container() -> impl Strategy<Value = Container> {
@@ -44,14 +98,25 @@ fn container() -> impl Strategy<Value = Container> {
         pull,
         prop::option::of(any::<u32>().prop_map(Size)),
     )
-        .prop_map(|(image, env, ports, health, pull, memory)| Container { image, env, ports, health, pull, memory })
+        .prop_map(|(image, env, ports, health, pull, memory)| Container {
+            image,
+            env,
+            ports,
+            health,
+            pull,
+            memory,
+        })
 }
 
 fn service() -> impl Strategy<Value = Service> {
     (
         prop::collection::btree_map(name(), container(), 1..3),
         any::<u32>(),
-        prop::option::of((any::<u8>(), -1e9..1e9).prop_map(|(min, load)| Autoscale { min, max: 255, load: Some(load) })),
+        prop::option::of((any::<u8>(), -1e9..1e9).prop_map(|(min, load)| Autoscale {
+            min,
+            max: 255,
+            load: Some(load),
+        })),
         prop::collection::btree_map("[a-z. ]{0,4}", "[a-z ]{0,4}", 0..2),
     )
         .prop_map(|(containers, replicas, autoscale, labels)| Service {

@@ -16,34 +16,43 @@ fn as_json(text: &str) -> Json {
 fn every_leaf_is_listed_once() {
     let leaves = leaves(&Shop::shape());
     let patterns: Vec<_> = leaves.iter().map(Leaf::pattern).collect();
-    assert_eq!(patterns, [
-        "name",
-        "services.*.containers.*.image",
-        "services.*.containers.*.env.*",
-        "services.*.containers.*.ports[*]",
-        "services.*.containers.*.ports[*].port",
-        "services.*.containers.*.ports[*].name",
-        "services.*.containers.*.health",
-        "services.*.containers.*.health.exec[*]",
-        "services.*.containers.*.health.http",
-        "services.*.containers.*.pull",
-        "services.*.containers.*.memory",
-        "services.*.replicas",
-        "services.*.autoscale.min",
-        "services.*.autoscale.max",
-        "services.*.autoscale.load",
-        "services.*.memory",
-        "services.*.labels.*",
-        "open",
-        "greetings.*",
-    ]);
+    assert_eq!(
+        patterns,
+        [
+            "name",
+            "services.*.containers.*.image",
+            "services.*.containers.*.env.*",
+            "services.*.containers.*.ports[*]",
+            "services.*.containers.*.ports[*].port",
+            "services.*.containers.*.ports[*].name",
+            "services.*.containers.*.health",
+            "services.*.containers.*.health.exec[*]",
+            "services.*.containers.*.health.http",
+            "services.*.containers.*.pull",
+            "services.*.containers.*.memory",
+            "services.*.replicas",
+            "services.*.autoscale.min",
+            "services.*.autoscale.max",
+            "services.*.autoscale.load",
+            "services.*.memory",
+            "services.*.labels.*",
+            "open",
+            "greetings.*",
+        ]
+    );
     let find = |pattern: &str| leaves.iter().find(|leaf| leaf.pattern() == pattern).unwrap();
     assert_eq!(find("services.*.replicas").examples, [json!(3), json!(5)]);
     assert_eq!(find("services.*.containers.*.env.*").examples, [json!("info"), json!("debug")]);
-    assert_eq!(find("services.*.containers.*.env.*").example_path().to_string(), "services.web.containers.web.env.LOG");
+    assert_eq!(
+        find("services.*.containers.*.env.*").example_path().to_string(),
+        "services.web.containers.web.env.LOG"
+    );
     assert_eq!(find("services.*.containers.*.ports[*]").examples, [json!(1), json!(2)]);
     assert!(find("services.*.containers.*.ports[*]").short);
-    assert_eq!(find("services.*.containers.*.health.exec[*]").examples, [json!("/web"), json!("--check"), json!("/bin/true")]);
+    assert_eq!(
+        find("services.*.containers.*.health.exec[*]").examples,
+        [json!("/web"), json!("--check"), json!("/bin/true")]
+    );
     assert_eq!(find("greetings.*").example_path().to_string(), "greetings.en");
 }
 
@@ -69,7 +78,8 @@ fn examples_of_leaves_decode() {
             if leaf.pattern() == "ports[*].name" {
                 map["ports"][0]["port"] = 80.into();
             }
-            from_yaml::<Container>(&value.to_string()).unwrap_or_else(|found| panic!("{}: {found}", leaf.pattern()));
+            from_yaml::<Container>(&value.to_string())
+                .unwrap_or_else(|found| panic!("{}: {found}", leaf.pattern()));
         }
     }
 }

@@ -45,9 +45,15 @@ fn what_cannot_be_filled_in() {
         ("x: '${E:?the key}'", "1:5: variable `E` is not set or empty: the key} (x)"),
         ("x: ${B", "1:4: `${` is not closed (x): add the `}`, or write `$${` for the text `${`"),
         ("x: \"${A:-${B}\"", "1:5: `${` is not closed (x): add the `}`, or write `$${` for the text `${`"),
-        ("x: ${a b}", "1:4: `${a b}` is not a variable (x): write `${NAME}`, `${NAME:-default}`, `${service.NAME.host}`, or `$${` for the text `${`"),
+        (
+            "x: ${a b}",
+            "1:4: `${a b}` is not a variable (x): write `${NAME}`, `${NAME:-default}`, `${service.NAME.host}`, or `$${` for the text `${`",
+        ),
         ("x: ${1}", "1:4: `${1}` is not a variable (x)"),
-        ("x: ${service.web}", "1:4: `${service.web}` is not a service reference (x): write `${service.NAME.host}`, `${service.NAME.port}` or `${service.NAME.port.PORT}`"),
+        (
+            "x: ${service.web}",
+            "1:4: `${service.web}` is not a service reference (x): write `${service.NAME.host}`, `${service.NAME.port}` or `${service.NAME.port.PORT}`",
+        ),
         ("x: ${service.web.host}", "1:4: a service reference cannot be used here: `${service.web.host}` (x)"),
     ] {
         let found = read::<BTreeMap<String, Text>>(&[("-", spec)], &[], &[("E", "")]).unwrap_err();
@@ -70,7 +76,8 @@ fn what_cannot_be_filled_in() {
 #[test]
 fn numbers_and_booleans_may_come_from_variables() {
     let set: &[_] = &[("N", "3"), ("B", "false"), ("X", "s3cret"), ("M", "64Mi")];
-    let text = "{name: a, open: '${B}', services: {web: {image: 'a:${N}', replicas: '${N}', memory: \"${M}\"}}}";
+    let text =
+        "{name: a, open: '${B}', services: {web: {image: 'a:${N}', replicas: '${N}', memory: \"${M}\"}}}";
     let shop = read::<Shop>(&[("-", text)], &[], set).unwrap().value;
     assert!(!shop.open);
     let web = &shop.services[&Name("web".into())];
@@ -87,7 +94,10 @@ fn values_of_variables_are_never_shown() {
     assert!(!found.to_string().contains("s3cret"), "{found}");
     assert!(!format!("{:?}", found.as_slice()).contains("s3cret"));
     assert!(shown.contains("the value of `${X}` is not a whole number"), "{found}");
-    assert!(shown.contains("the value of `${X}` is not valid here (name): a name in small letters"), "{found}");
+    assert!(
+        shown.contains("the value of `${X}` is not valid here (name): a name in small letters"),
+        "{found}"
+    );
     assert!(shown.contains("the value of `${Z}` is not valid here (services.b.ports[1])"), "{found}");
     assert!(shown.contains("`400${N}` is too large: it must be 255 or less"), "{found}");
 }

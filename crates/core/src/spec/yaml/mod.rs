@@ -1,9 +1,15 @@
 //! Reading YAML 1.2.
 
+mod explain;
+mod offsets;
+mod scalar;
+
 use std::{borrow::Cow, collections::HashMap};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, Tag};
 
+pub(crate) use self::scalar::resolve;
+use self::{explain::explain, offsets::Offsets};
 use super::{
     node::{Entry, KeyNode, Map, Node, Style, Value},
     problem::{Problem, code},
@@ -33,55 +39,6 @@ pub(crate) fn parse(text: &str, source: SourceId, problems: &mut Vec<Problem>) -
 pub(crate) fn value(text: &str) -> Option<Node> {
     let mut problems = Vec::new();
     parse(text, SourceId::default(), &mut problems).filter(|_| problems.is_empty())
-}
-
-/// Says what a plain scalar means by the core schema of YAML 1.2.
-pub(crate) fn resolve(text: &str) -> Value {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
-        "true" | "True" | "TRUE" => return Value::Bool(true),
-        "false" | "False" | "FALSE" => return Value::Bool(false),
-        ".nan" | ".NaN" | ".NAN" => return Value::Float(f64::NAN),
-        _ => {}
-    }
-    let (negative, digits) = match text.as_bytes() {
-        [b'-', ..] => (true, &text[1..]),
-        [b'+', ..] => (false, &text[1..]),
-        _ => (false, text),
-    };
-    if matches!(digits, ".inf" | ".Inf" | ".INF") {
-        return Value::Float(if negative { f64::NEG_INFINITY } else { f64::INFINITY });
-    }
-    number(text, digits).unwrap_or_else(|| Value::String(text.to_owned()))
-}
-
-fn number(text: &str, digits: &str) -> Option<Value> {
-    let first = *digits.as_bytes().first()?;
-    if !first.is_ascii_digit() && first != b'.' {
-        return None;
-    }
-    let radix = |digits: &str, radix| i128::from_str_radix(digits, radix).ok().map(Value::Integer);
-    if let Some(octal) = text.strip_prefix("0o") {
-        return if octal.bytes().all(|byte| matches!(byte, b'0'..=b'7')) { radix(octal, 8) } else { None };
-    }
-    if let Some(hex) = text.strip_prefix("0x") {
-        return if hex.bytes().all(|byte| byte.is_ascii_hexdigit()) { radix(hex, 16) } else { None };
-    }
-    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(text.parse().map_or_else(|_| Value::Float(text.parse().unwrap_or(f64::INFINITY)), Value::Integer));
-    }
-    // [0-9]*(\.[0-9]*)?([eE][-+]?[0-9]+)? with at least one digit in front of the exponent
-    let (mantissa, exponent) = match digits.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['-', '+']).unwrap_or(exponent))),
-        None => (digits, None),
-    };
-    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let fits = is_digits(whole)
-        && is_digits(fraction)
-        && !(whole.is_empty() && fraction.is_empty())
-        && exponent.is_none_or(|exponent| !exponent.is_empty() && is_digits(exponent));
-    if fits { text.parse().ok().map(Value::Float) } else { None }
 }
 
 /// A container whose end was not read yet.
@@ -135,7 +92,9 @@ impl<'t, 'p> Builder<'t, 'p> {
             let node = match event {
                 Event::DocumentStart(_) if root.is_some() => return Err(Box::new(several(span))),
                 Event::Alias(anchor) => Some(self.repeat(anchor, span)?),
-                Event::Scalar(text, style, anchor, tag) => self.scalar(text, style, anchor, tag.as_deref(), span),
+                Event::Scalar(text, style, anchor, tag) => {
+                    self.scalar(text, style, anchor, tag.as_deref(), span)
+                }
                 Event::SequenceStart(anchor, tag) => {
                     self.open(Kind::List(Vec::new()), anchor, tag.as_deref(), span)?;
                     None
@@ -158,7 +117,9 @@ impl<'t, 'p> Builder<'t, 'p> {
                 root = Some(node);
             }
         }
-        root.ok_or_else(|| Box::new(Problem::new(code::SYNTAX, "the file is empty").at(Span::new(self.source, 0, 0))))
+        root.ok_or_else(|| {
+            Box::new(Problem::new(code::SYNTAX, "the file is empty").at(Span::new(self.source, 0, 0)))
+        })
     }
 
     fn span(&self, span: saphyr_parser::Span) -> Span {
@@ -203,9 +164,7 @@ impl<'t, 'p> Builder<'t, 'p> {
         }
         let node = if style == ScalarStyle::Plain && !is_text {
             match resolve(&text) {
-                Value::String(_) => {
-                    Node::scalar(Value::String(text.into_owned()), "", Style::Plain, span)
-                }
+                Value::String(_) => Node::scalar(Value::String(text.into_owned()), "", Style::Plain, span),
                 value => Node::scalar(value, &text, Style::Plain, span),
             }
         } else {
@@ -251,16 +210,20 @@ impl<'t, 'p> Builder<'t, 'p> {
         }
         self.spend(size, span)?;
         // Problems in the copy are shown where the value stands, for there they are mended.
-        self.anchors.get(&anchor).map(|anchored| anchored.node.clone()).ok_or_else(|| Box::new(too_deep(span)))
+        self.anchors
+            .get(&anchor)
+            .map(|anchored| anchored.node.clone())
+            .ok_or_else(|| Box::new(too_deep(span)))
     }
 
     fn spend(&mut self, size: Size, span: Span) -> Result<(), Fatal> {
         self.alias.nodes += size.nodes;
         self.alias.bytes += size.bytes;
         if self.alias.nodes > MAX_ALIAS_NODES || self.alias.bytes > MAX_ALIAS_BYTES {
-            let problem = Problem::new(code::LIMIT, "the aliases of this file repeat more than a million values")
-                .at(span)
-                .with_help("write fewer aliases, or repeat smaller values");
+            let problem =
+                Problem::new(code::LIMIT, "the aliases of this file repeat more than a million values")
+                    .at(span)
+                    .with_help("write fewer aliases, or repeat smaller values");
             return Err(Box::new(problem));
         }
         Ok(())
@@ -361,63 +324,9 @@ fn as_key(node: &Node, problems: &mut Vec<Problem>) -> Result<KeyNode, Fatal> {
             problems.push(bad("a key is empty", "write a name in front of the `:`"));
             Ok(KeyNode { text: node.written().unwrap_or_default().into(), span: node.span })
         }
-        None => Err(Box::new(bad("a key must be a scalar", "lists and maps cannot be keys; quote a text that begins with `[` or `{`"))),
-    }
-}
-
-/// Puts an error of the parser in our words, where we have better ones.
-fn explain(info: &str) -> (String, Option<String>) {
-    let known: &[(&str, &str, &str)] = &[
-        ("mapping values are not allowed", "a `:` is not expected here", "check the indentation; quote a text that holds `: `"),
-        ("simple key expect", "a `:` is expected after this key", "write `key: value`"),
-        ("simple key expected", "a key is expected here", "check the indentation of this line"),
-        ("tab", "a tab is used as indentation", "indent with spaces"),
-        ("unknown anchor", "this alias repeats nothing", "an anchor (`&name`) must stand before its alias (`*name`)"),
-        ("did not find expected key", "a key is expected here", "keys of one map begin in the same column"),
-        ("did not find expected '-' indicator", "a `-` is expected here", "items of one list begin in the same column"),
-        ("expected ',' or ']'", "a `,` or `]` is expected here", "close the list that begins with `[`"),
-        ("expected ',' or '}'", "a `,` or `}` is expected here", "close the map that begins with `{`"),
-        ("unexpected end of stream", "the file ends inside a quoted text", "close the quotation"),
-        ("unknown escape character", "this escape is not known", "write `\\\\` for a backslash, or use single quotes"),
-        ("invalid indentation", "the indentation does not fit", "indent further than the line that it belongs to"),
-        ("did not find expected node content", "a value is expected here", "quote a text that begins with a special character"),
-        ("unexpected character", "this character cannot begin a value", "quote the text"),
-    ];
-    match known.iter().find(|(part, ..)| info.contains(part)) {
-        Some((_, message, help)) => ((*message).to_owned(), Some((*help).to_owned())),
-        None => (info.to_owned(), None),
-    }
-}
-
-/// Turns character positions into byte offsets.
-struct Offsets<'t> {
-    text: &'t str,
-    // The byte offset of every 64th character; empty where every character is one byte.
-    marks: Vec<usize>,
-}
-
-impl<'t> Offsets<'t> {
-    const STEP: usize = 64;
-
-    fn new(text: &'t str) -> Self {
-        let marks = match text.is_ascii() {
-            true => Vec::new(),
-            false => text.char_indices().step_by(Self::STEP).map(|(at, _)| at).collect(),
-        };
-        Self { text, marks }
-    }
-
-    fn byte(&self, character: usize) -> usize {
-        if self.marks.is_empty() {
-            return character.min(self.text.len());
-        }
-        let Some(&mark) = self.marks.get(character / Self::STEP) else { return self.text.len() };
-        let rest = self.text.get(mark..).unwrap_or_default();
-        rest.char_indices().nth(character % Self::STEP).map_or(self.text.len(), |(at, _)| mark + at)
-    }
-
-    /// Moves the end of a block back over blank lines.
-    fn trim(&self, start: usize, end: usize) -> usize {
-        self.text.get(start..end).map_or(end, |text| start + text.trim_end().len())
+        None => Err(Box::new(bad(
+            "a key must be a scalar",
+            "lists and maps cannot be keys; quote a text that begins with `[` or `{`",
+        ))),
     }
 }

@@ -1,0 +1,306 @@
+//! What is there: read with one list of containers, one of networks and one of volumes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt, TryStreamExt, stream, try_join};
+use serde_json::json;
+use straddle_core::{error::Result, plan::Fingerprint, revision::content_hash, scope::Scope};
+
+use crate::{
+    client::{Client, Listed, Owned},
+    document::{DoorDocument, RolloutDocument, TemplateDocument},
+    group::{self, Condition, Sight},
+    labels::{self, Role},
+    names::{Names, Place},
+};
+
+/// The file in which a door keeps the names of the replicas that it passes connections on to.
+pub(crate) const BACKENDS: &str = "/straddle/backends";
+
+/// How many small questions are asked of the engine at once.
+pub(crate) const PARALLEL: usize = 16;
+
+/// Everything of one application that the engine holds.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    pub(crate) services: BTreeMap<String, LiveService>,
+    pub(crate) tasks: BTreeMap<String, Vec<Run>>,
+    pub(crate) networks: Vec<Owned>,
+    /// Persistent volumes, by their name in the spec.
+    pub(crate) volumes: BTreeMap<String, Owned>,
+    /// Volumes that came with a group.
+    pub(crate) group_volumes: Vec<Owned>,
+    pub(crate) leases: Vec<Listed>,
+    /// Containers that carry the labels of the application and belong to nothing of it.
+    pub(crate) orphans: Vec<Listed>,
+}
+
+/// What there is of a service.
+#[derive(Debug, Default)]
+pub(crate) struct LiveService {
+    pub(crate) groups: Vec<Group>,
+    pub(crate) door: Option<LiveDoor>,
+    /// Containers without the one that leads their group.
+    pub(crate) debris: Vec<Listed>,
+}
+
+/// A door.
+#[derive(Clone, Debug)]
+pub(crate) struct LiveDoor {
+    pub(crate) container: Listed,
+    pub(crate) document: DoorDocument,
+    /// Where it passes connections on to, as far as it was asked.
+    pub(crate) backends: Option<BTreeSet<String>>,
+}
+
+/// One replica, one kept revision, or one run of a task.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) place: Place,
+    /// The name under which it was made; members and volumes are named after it.
+    pub(crate) group: String,
+    pub(crate) hash: String,
+    pub(crate) template: TemplateDocument,
+    pub(crate) rollout: RolloutDocument,
+    pub(crate) lead: Listed,
+    /// Every container but the one that only owns the network, by its name in the spec.
+    pub(crate) containers: BTreeMap<String, Listed>,
+}
+
+/// One run of a task.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) number: u32,
+    pub(crate) group: Group,
+}
+
+impl Group {
+    pub(crate) fn name(&self) -> &str {
+        &self.lead.name
+    }
+
+    pub(crate) fn revision(&self) -> u64 {
+        match self.place {
+            Place::Live { revision, .. } | Place::Kept { revision } | Place::Failed { revision } => revision,
+        }
+    }
+
+    /// Returns the ids of all its containers, the leading one last.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        let others = self.containers.values().filter(|container| container.id != self.lead.id);
+        others.map(|container| container.id.clone()).chain([self.lead.id.clone()]).collect()
+    }
+
+    pub(crate) fn condition(&self) -> Condition {
+        let sight = |container: &Listed| Sight { state: container.state, health: container.health };
+        let hold = self.template.needs_hold().then(|| sight(&self.lead));
+        group::condition(&self.template, hold, |name| self.containers.get(name).map(sight))
+    }
+
+    /// Returns the exit code of its essential container, once it has ended.
+    pub(crate) fn exit_code(&self) -> Option<i64> {
+        let essential = self.template.containers.iter().filter(|(_, container)| container.essential);
+        essential.filter_map(|(name, _)| self.containers.get(name)).find_map(|container| {
+            (container.state == crate::client::State::Exited).then_some(container.exit_code).flatten()
+        })
+    }
+}
+
+impl LiveService {
+    /// Returns the replicas that should run, those that do not included.
+    pub(crate) fn replicas(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter().filter(|group| matches!(group.place, Place::Live { ordinal: 1.., .. }))
+    }
+
+    /// Returns what stands for the service: its replicas, or the record of one that is scaled to zero.
+    pub(crate) fn standing(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter().filter(|group| matches!(group.place, Place::Live { .. }))
+    }
+
+    /// Returns the group whose revision is the current one: of what stands, what was made last.
+    pub(crate) fn current(&self) -> Option<&Group> {
+        self.standing().max_by_key(|group| (group.lead.created, group.revision()))
+    }
+
+    /// Returns a group of a revision, if one is left.
+    pub(crate) fn of_revision(&self, number: u64) -> Option<&Group> {
+        let mut found: Vec<&Group> = self.groups.iter().filter(|group| group.revision() == number).collect();
+        // What runs comes before what is kept, and that before what failed.
+        found.sort_by_key(|group| group.place);
+        found.first().copied()
+    }
+
+    /// Returns the number that a template has had, or the one that it would get.
+    pub(crate) fn number_for(&self, hash: &str) -> u64 {
+        let had = self.groups.iter().find(|group| group.hash == hash).map(Group::revision);
+        had.unwrap_or_else(|| self.groups.iter().map(Group::revision).max().unwrap_or_default() + 1)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.door.is_none() && self.debris.is_empty()
+    }
+}
+
+impl Live {
+    /// Reads what there is of an application: three calls.
+    pub(crate) async fn read(client: &Client, scope: &Scope) -> Result<Self> {
+        let filters = || labels::filters(scope);
+        let (containers, networks, volumes) =
+            try_join!(client.containers(filters()), client.networks(filters()), client.volumes(filters()))?;
+        Ok(Self::sort(scope, containers, networks, volumes))
+    }
+
+    /// Reads containers only: one call.
+    pub(crate) async fn read_containers(client: &Client, scope: &Scope) -> Result<Self> {
+        let containers = client.containers(labels::filters(scope)).await?;
+        Ok(Self::sort(scope, containers, Vec::new(), Vec::new()))
+    }
+
+    /// Asks every running door for its replicas: one call each.
+    pub(crate) async fn read_doors(&mut self, client: &Client) -> Result<()> {
+        let doors = self.services.values_mut().filter_map(|service| service.door.as_mut());
+        let running = doors.filter(|door| door.container.state.is_running());
+        stream::iter(running.map(|door| async {
+            door.backends = client.read_file(&door.container.id, BACKENDS).await?.as_deref().and_then(backends);
+            Ok(())
+        }))
+        .buffer_unordered(PARALLEL)
+        .try_collect()
+        .await
+    }
+
+    fn sort(scope: &Scope, containers: Vec<Listed>, networks: Vec<Owned>, volumes: Vec<Owned>) -> Self {
+        let names = Names::new(scope);
+        let mut live = Self { networks, ..Self::default() };
+        for volume in volumes {
+            match volume.labels.get(labels::VOLUME) {
+                Some(name) => drop(live.volumes.insert(name.clone(), volume)),
+                None => live.group_volumes.push(volume),
+            }
+        }
+        let (leads, others): (Vec<_>, Vec<_>) =
+            containers.into_iter().partition(|container| container.labels.contains_key(labels::TEMPLATE));
+        let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+        for lead in leads {
+            match live.lead(&names, lead) {
+                Ok(group) => drop(groups.insert(group.group.clone(), group)),
+                Err(stranger) => live.orphans.push(*stranger),
+            }
+        }
+        for container in others {
+            live.other(&mut groups, container);
+        }
+        for (_, group) in groups {
+            let label = |key: &str| group.lead.labels.get(key).cloned();
+            if let Some(service) = label(labels::SERVICE) {
+                live.services.entry(service).or_default().groups.push(group);
+            } else if let Some(task) = label(labels::TASK) {
+                let number = names.run_number(&task, group.name()).unwrap_or_default();
+                live.tasks.entry(task).or_default().push(Run { number, group });
+            }
+        }
+        for runs in live.tasks.values_mut() {
+            runs.sort_by_key(|run| std::cmp::Reverse((run.group.lead.created, run.number)));
+        }
+        for service in live.services.values_mut() {
+            service.groups.sort_by(|left, right| left.place.cmp(&right.place));
+        }
+        live
+    }
+
+    /// Makes a group of the container that leads it.
+    fn lead(&self, names: &Names, lead: Listed) -> std::result::Result<Group, Box<Listed>> {
+        let label = |key: &str| lead.labels.get(key).map(String::as_str);
+        let place = match (label(labels::SERVICE), label(labels::TASK)) {
+            (Some(service), _) => names.place(service, &lead.name),
+            (None, Some(_)) => Some(Place::Live { revision: 0, ordinal: 0 }),
+            (None, None) => None,
+        };
+        let template = label(labels::TEMPLATE).and_then(|text| serde_json::from_str::<TemplateDocument>(text).ok());
+        let (Some(place), Some(template), Some(group)) = (place, template, label(labels::GROUP)) else { return Err(Box::new(lead)) };
+        let rollout = label(labels::ROLLOUT).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let hash = label(labels::HASH).unwrap_or_default().to_owned();
+        let group = group.to_owned();
+        let own = label(labels::CONTAINER).map(str::to_owned);
+        let containers = own.map(|name| (name, lead.clone())).into_iter().collect();
+        Ok(Group { place, group, hash, template, rollout, lead, containers })
+    }
+
+    /// Puts a container that leads nothing where it belongs.
+    fn other(&mut self, groups: &mut BTreeMap<String, Group>, container: Listed) {
+        let label = |key: &str| container.labels.get(key).cloned();
+        let role = label(labels::ROLE).and_then(|role| Role::parse(&role));
+        match (role, label(labels::SERVICE), label(labels::GROUP)) {
+            (Some(Role::Lease), ..) => self.leases.push(container),
+            (Some(Role::Door), Some(service), _) => {
+                let document = label(labels::DOOR).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+                let door = LiveDoor { container, document, backends: None };
+                let service = self.services.entry(service).or_default();
+                // A new door stands beside the old one for a moment; if that moment was interrupted, the older one counts.
+                match &service.door {
+                    Some(other) if other.container.created <= door.container.created => service.debris.push(door.container),
+                    _ => {
+                        if let Some(other) = service.door.replace(door) {
+                            service.debris.push(other.container);
+                        }
+                    }
+                }
+            }
+            (Some(Role::Pipe | Role::ProbeVolume), ..) => {}
+            (_, service, Some(group)) => match (groups.get_mut(&group), label(labels::CONTAINER), service) {
+                (Some(group), Some(name), _) => drop(group.containers.insert(name, container)),
+                (None, _, Some(service)) => self.services.entry(service).or_default().debris.push(container),
+                _ => self.orphans.push(container),
+            },
+            _ => self.orphans.push(container),
+        }
+    }
+
+    /// Returns a hash of what decisions rest on: what we made, never how it is.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        let group = |group: &Group| json!([group.name(), group.hash, group.containers.keys().collect::<Vec<_>>()]);
+        let services: Vec<_> = self
+            .services
+            .iter()
+            .map(|(name, service)| {
+                let groups: Vec<_> = service.groups.iter().map(group).collect();
+                let door = service.door.as_ref().map(|door| json!([door.container.name, door.document]));
+                json!([name, groups, door])
+            })
+            .collect();
+        let tasks: Vec<_> = self
+            .tasks
+            .iter()
+            .map(|(name, runs)| json!([name, runs.iter().map(|run| group(&run.group)).collect::<Vec<_>>()]))
+            .collect();
+        let networks: Vec<_> = self.networks.iter().map(|network| &network.name).collect();
+        let volumes: Vec<_> = self.volumes.values().map(|volume| &volume.name).collect();
+        Fingerprint(content_hash(&json!([services, tasks, networks, volumes])))
+    }
+}
+
+/// Reads the file of a door; `None` where it is not whole.
+fn backends(text: &str) -> Option<BTreeSet<String>> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    (lines.pop() == Some(".")).then(|| lines.into_iter().map(str::to_owned).collect())
+}
+
+/// Writes the file of a door.
+pub(crate) fn backends_file<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let mut text: String = names.into_iter().fold(String::new(), |text, name| text + name + "\n");
+    text.push_str(".\n");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unfinished_file_of_a_door_does_not_count() {
+        assert_eq!(backends(&backends_file(["a", "b"])), Some(BTreeSet::from(["a".to_owned(), "b".to_owned()])));
+        assert_eq!(backends(&backends_file([])), Some(BTreeSet::new()));
+        assert_eq!(backends("a\nb\n"), None);
+        assert_eq!(backends(""), None);
+    }
+}

@@ -1,0 +1,228 @@
+//! What happens to containers, kept up to date by one subscription to the engine's events.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::StreamExt;
+use straddle_core::{clock::Clock, status::HealthState};
+use tokio::{sync::watch, task::JoinHandle};
+
+use crate::{
+    client::{Action, Client, Happened, Listed, State},
+    group::Sight,
+};
+
+/// How far back the subscription reaches, so that nothing falls between asking for it and getting it.
+const OVERLAP: Duration = Duration::from_secs(5);
+
+/// How long is waited before a lost subscription is taken up again.
+const RECONNECT: Duration = Duration::from_millis(200);
+
+/// What was seen of one container since the watch began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) state: State,
+    pub(crate) health: Option<HealthState>,
+    /// How it ended, each time.
+    pub(crate) exits: Vec<Exit>,
+    /// How often its health turned bad.
+    pub(crate) unhealthy_turns: u32,
+    /// When it was started last, by our clock.
+    pub(crate) started: Duration,
+    out_of_memory: bool,
+}
+
+/// One end of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Exit {
+    pub(crate) code: i64,
+    pub(crate) out_of_memory: bool,
+}
+
+impl Seen {
+    fn new(state: State) -> Self {
+        Self { state, health: None, exits: Vec::new(), unhealthy_turns: 0, started: Duration::ZERO, out_of_memory: false }
+    }
+
+    pub(crate) fn sight(&self) -> Sight {
+        Sight { state: self.state, health: self.health }
+    }
+
+    fn take(&mut self, happened: &Happened, now: Duration) {
+        match happened.action {
+            Action::Start => {
+                self.state = State::Running;
+                self.health = None;
+                self.started = now;
+                self.out_of_memory = false;
+            }
+            Action::Oom => self.out_of_memory = true,
+            Action::Die => {
+                self.state = State::Exited;
+                self.health = None;
+                let code = happened.exit_code.unwrap_or_default();
+                self.exits.push(Exit { code, out_of_memory: self.out_of_memory });
+            }
+            Action::Healthy => self.health = Some(HealthState::Healthy),
+            Action::Unhealthy => {
+                if self.health != Some(HealthState::Unhealthy) {
+                    self.unhealthy_turns += 1;
+                }
+                self.health = Some(HealthState::Unhealthy);
+            }
+            Action::Create | Action::Destroy | Action::Other | Action::Stop => {}
+        }
+    }
+}
+
+type Table = HashMap<String, Seen>;
+
+/// A live table of containers; ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    table: Arc<Mutex<Table>>,
+    changes: watch::Receiver<u64>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Watch {
+    /// Opens the one subscription for containers with these labels.
+    pub(crate) fn open(client: Client, labels: Vec<String>, clock: Arc<dyn Clock>) -> Self {
+        let table = Arc::new(Mutex::new(Table::new()));
+        let (sender, changes) = watch::channel(0);
+        let follower = Follower { client, labels, clock, table: Arc::clone(&table), sender };
+        Self { table, changes, task: tokio::spawn(follower.follow()) }
+    }
+
+    /// Takes over what a list shows of a container that was there before.
+    pub(crate) fn seed(&self, container: &Listed) {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.entry(container.id.clone()).or_insert_with(|| Seen { health: container.health, ..Seen::new(container.state) });
+    }
+
+    /// Returns what is seen of a container.
+    pub(crate) fn get(&self, id: &str) -> Option<Seen> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Returns something that waits for the next change.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.clone()
+    }
+
+    /// Waits until what is seen of a container fits.
+    pub(crate) async fn until<T>(&self, id: &str, mut fits: impl FnMut(&Seen) -> Option<T>) -> T {
+        let mut changes = self.changes();
+        loop {
+            if let Some(found) = self.get(id).and_then(|seen| fits(&seen)) {
+                return found;
+            }
+            if changes.changed().await.is_err() {
+                // The follower only ends with the watch itself.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+struct Follower {
+    client: Client,
+    labels: Vec<String>,
+    clock: Arc<dyn Clock>,
+    table: Arc<Mutex<Table>>,
+    sender: watch::Sender<u64>,
+}
+
+impl Follower {
+    async fn follow(self) {
+        let start = i64::try_from((self.clock.now() - OVERLAP).as_nanosecond()).unwrap_or_default();
+        // By the engine's clock, which may be another one than ours.
+        let mut last: Option<i64> = None;
+        let mut lost = false;
+        loop {
+            let from = last.unwrap_or(start);
+            let since = format!("{}.{:09}", from.div_euclid(1_000_000_000), from.rem_euclid(1_000_000_000));
+            let mut events = self.client.events(self.labels.clone(), Some(since), None);
+            if std::mem::take(&mut lost) {
+                self.look_again().await;
+            }
+            while let Some(event) = events.next().await {
+                let Ok(happened) = event else { break };
+                // A subscription that is taken up again begins with the last event that was seen.
+                if last.is_some_and(|last| happened.time <= last) {
+                    continue;
+                }
+                last = Some(happened.time);
+                self.take(&happened);
+            }
+            lost = true;
+            self.clock.sleep(RECONNECT).await;
+        }
+    }
+
+    fn take(&self, happened: &Happened) {
+        tracing::trace!(container = %happened.name, action = ?happened.action, exit_code = happened.exit_code, "event");
+        {
+            let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+            if happened.action == Action::Destroy {
+                table.remove(&happened.container);
+            } else {
+                let seen = table.entry(happened.container.clone()).or_insert_with(|| Seen::new(State::Created));
+                seen.take(happened, self.clock.monotonic());
+            }
+        }
+        self.sender.send_modify(|number| *number += 1);
+    }
+
+    /// Looks at every container after events were missed.
+    async fn look_again(&self) {
+        let Ok(list) = self.client.containers(self.labels.clone()).await else { return };
+        {
+            let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+            table.retain(|id, _| list.iter().any(|container| container.id == *id));
+            for container in list {
+                let seen = table.entry(container.id.clone()).or_insert_with(|| Seen::new(container.state));
+                if seen.state.is_running() && !container.state.is_running() {
+                    seen.exits.push(Exit { code: container.exit_code.unwrap_or_default(), out_of_memory: seen.out_of_memory });
+                }
+                seen.state = container.state;
+                seen.health = container.health;
+            }
+        }
+        self.sender.send_modify(|number| *number += 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn happened(action: Action, exit_code: Option<i64>) -> Happened {
+        Happened { container: "1".into(), name: "a".into(), action, exit_code, labels: Default::default(), time: 1 }
+    }
+
+    #[test]
+    fn a_container_is_what_happened_to_it() {
+        let mut seen = Seen::new(State::Created);
+        seen.take(&happened(Action::Start, None), Duration::from_secs(1));
+        seen.take(&happened(Action::Oom, None), Duration::from_secs(2));
+        seen.take(&happened(Action::Die, Some(137)), Duration::from_secs(2));
+        assert_eq!(seen.exits, [Exit { code: 137, out_of_memory: true }]);
+        assert_eq!(seen.state, State::Exited);
+        seen.take(&happened(Action::Start, None), Duration::from_secs(3));
+        seen.take(&happened(Action::Unhealthy, None), Duration::from_secs(4));
+        seen.take(&happened(Action::Unhealthy, None), Duration::from_secs(5));
+        assert_eq!((seen.unhealthy_turns, seen.started), (1, Duration::from_secs(3)));
+        seen.take(&happened(Action::Die, Some(1)), Duration::from_secs(6));
+        assert!(!seen.exits[1].out_of_memory);
+    }
+}

@@ -1,0 +1,201 @@
+//! A Docker engine as the tests see it: connected apart from the backend under test.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use bollard::{
+    Docker,
+    auth::DockerCredentials,
+    models::ContainerCreateBody,
+    query_parameters::{
+        CreateContainerOptionsBuilder, ImportImageOptions, InspectContainerOptions,
+        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
+        PushImageOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder,
+    },
+};
+use futures_util::StreamExt;
+use straddle_conformance::{
+    Witness,
+    probe::{Architecture, image_name, image_tar},
+};
+use straddle_core::{
+    error::{Error, ErrorKind, Result},
+    scope::Scope,
+};
+
+/// The engine at `DOCKER_HOST`, or at the usual place.
+#[derive(Clone)]
+pub struct Engine {
+    docker: Docker,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Engine")
+    }
+}
+
+fn failed(what: &'static str) -> impl FnOnce(bollard::errors::Error) -> Error {
+    move |error| Error::new(ErrorKind::Unavailable, what).with_source(error)
+}
+
+impl Engine {
+    /// Connects, and makes sure that the engine answers: a test without its engine fails, it is never passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](ErrorKind::Unavailable) with what to do.
+    pub async fn connect() -> Result<Self> {
+        let hint = |error| failed("no Docker engine answers: scripts/test starts one")(error);
+        let docker = Docker::connect_with_defaults().map_err(hint)?;
+        docker.ping().await.map_err(hint)?;
+        Ok(Self { docker })
+    }
+
+    /// Loads the probe's image and returns its name.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](ErrorKind::Unavailable), [`Unsupported`](ErrorKind::Unsupported) on an architecture that the probe is not built for.
+    pub async fn load_probe(&self) -> Result<String> {
+        let name = image_name();
+        if self.docker.inspect_image(&name).await.is_ok() {
+            return Ok(name);
+        }
+        let version = self.docker.version().await.map_err(failed("ask for the version"))?;
+        let architecture = if version.arch.as_deref() == Some("arm64") {
+            Architecture::Aarch64
+        } else {
+            Architecture::X86_64
+        };
+        let archive = image_tar(architecture)
+            .ok_or_else(|| Error::new(ErrorKind::Unsupported, "the probe is not built for this engine"))?;
+        let mut loading =
+            self.docker.import_image(ImportImageOptions::default(), bollard::body_full(archive.into()), None);
+        while let Some(progress) = loading.next().await {
+            progress.map_err(failed("load the probe's image"))?;
+        }
+        Ok(name)
+    }
+
+    /// Pushes the probe's image to a registry under a name, and removes that name from the engine.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](ErrorKind::Unavailable) with the registry's answer.
+    pub async fn push_probe(&self, image: &str, user: &str, password: &str) -> Result<()> {
+        let (name, tag) = image.rsplit_once(':').unwrap_or((image, "latest"));
+        let options = TagImageOptionsBuilder::default().repo(name).tag(tag).build();
+        self.docker
+            .tag_image(&self.load_probe().await?, Some(options))
+            .await
+            .map_err(failed("name the image"))?;
+        let credentials = DockerCredentials {
+            username: Some(user.to_owned()),
+            password: Some(password.to_owned()),
+            ..DockerCredentials::default()
+        };
+        let options = PushImageOptionsBuilder::default().tag(tag).build();
+        let mut pushing = self.docker.push_image(name, Some(options), Some(credentials));
+        while let Some(progress) = pushing.next().await {
+            progress.map_err(failed("push the image"))?;
+        }
+        self.forget_image(image).await
+    }
+
+    /// Removes a name of an image from the engine.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](ErrorKind::Unavailable) where it is not there.
+    pub async fn forget_image(&self, image: &str) -> Result<()> {
+        self.docker
+            .remove_image(image, None::<RemoveImageOptions>, None)
+            .await
+            .map(drop)
+            .map_err(failed("remove the image"))
+    }
+}
+
+fn filters(scope: &Scope) -> HashMap<String, Vec<String>> {
+    let labels = vec![
+        format!("dev.straddle.app={}", scope.app()),
+        format!("dev.straddle.environment={}", scope.environment()),
+    ];
+    HashMap::from([("label".to_owned(), labels)])
+}
+
+#[async_trait]
+impl Witness for Engine {
+    async fn plant(&self, scope: &Scope) -> Result<String> {
+        let name = format!("{}-web-1-1", scope.prefix());
+        let options = CreateContainerOptionsBuilder::default().name(&name).build();
+        let body =
+            ContainerCreateBody { image: Some(self.load_probe().await?), ..ContainerCreateBody::default() };
+        let made =
+            self.docker.create_container(Some(options), body).await.map_err(failed("plant a container"))?;
+        Ok(made.id)
+    }
+
+    async fn is_intact(&self, planted: &str) -> Result<bool> {
+        match self.docker.inspect_container(planted, None::<InspectContainerOptions>).await {
+            Ok(found) => Ok(found
+                .state
+                .and_then(|state| state.status)
+                .is_some_and(|status| status.to_string() == "created")),
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(false),
+            Err(error) => Err(failed("look at the planted container")(error)),
+        }
+    }
+
+    async fn uproot(&self, planted: &str) -> Result<()> {
+        let options = RemoveContainerOptionsBuilder::default().force(true).build();
+        self.docker
+            .remove_container(planted, Some(options))
+            .await
+            .map_err(failed("remove the planted container"))
+    }
+
+    async fn belongings(&self, scope: &Scope) -> Result<Vec<String>> {
+        let (prefix, mut found) = (scope.prefix(), Vec::new());
+        let named = |name: &str| {
+            name == prefix || name.strip_prefix(&prefix).is_some_and(|rest| rest.starts_with('-'))
+        };
+        // By label, and by name for what might have lost its labels.
+        for by_label in [true, false] {
+            let filters = if by_label { filters(scope) } else { HashMap::new() };
+            let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+            for container in
+                self.docker.list_containers(Some(options)).await.map_err(failed("list containers"))?
+            {
+                let names = container.names.unwrap_or_default();
+                found.extend(
+                    names
+                        .iter()
+                        .map(|name| name.trim_start_matches('/'))
+                        .filter(|name| by_label || named(name))
+                        .map(|name| format!("container {name}")),
+                );
+            }
+            let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
+            for network in self.docker.list_networks(Some(options)).await.map_err(failed("list networks"))? {
+                found.extend(
+                    network.name.filter(|name| by_label || named(name)).map(|name| format!("network {name}")),
+                );
+            }
+            let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
+            let volumes = self.docker.list_volumes(Some(options)).await.map_err(failed("list volumes"))?;
+            found.extend(
+                volumes
+                    .volumes
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter(|volume| by_label || named(&volume.name))
+                    .map(|volume| format!("volume {}", volume.name)),
+            );
+        }
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+}

@@ -1,0 +1,21 @@
+//! The conformance suite on a real Docker engine.
+
+use std::sync::Arc;
+
+use straddle_conformance::{Bench, Suite};
+use straddle_docker::{DockerConfig, DockerOrchestrator};
+use straddle_tests::docker::Engine;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_behaves_as_the_suite_demands() {
+    let engine = Engine::connect().await.unwrap();
+    let image = engine.load_probe().await.unwrap();
+    let backend = DockerOrchestrator::connect(DockerConfig::default()).await.unwrap();
+    let run = format!("suite{}", std::process::id());
+    let bench = Bench::new(Arc::new(backend), Arc::new(engine), image, run).unwrap();
+    let only = std::env::var("STRADDLE_SUITE").unwrap_or_default();
+    let only = only.split(',').filter(|prefix| !prefix.is_empty()).map(str::to_owned);
+    let report = Suite::new().with_only(only).run(&bench).await;
+    println!("{report}");
+    assert!(report.is_good(), "{report}");
+}

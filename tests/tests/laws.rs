@@ -1,0 +1,22 @@
+//! The laws that need no engine, on every backend that exists.
+
+use straddle_conformance::silent_losses;
+use straddle_core::{memory::MemoryPlatform, platform::Platform};
+use straddle_docker::DockerPlatform;
+
+#[test]
+fn law_1_no_silent_loss() {
+    let platforms: [&dyn Platform; 2] = [&MemoryPlatform::new(), &DockerPlatform::new()];
+    for platform in platforms {
+        let (losses, fields) = silent_losses(platform, &platform.assumptions());
+        let text: Vec<String> = losses.iter().map(ToString::to_string).collect();
+        assert!(
+            losses.is_empty(),
+            "{} of {fields} fields vanish on {}:\n{}",
+            losses.len(),
+            platform.name(),
+            text.join("\n")
+        );
+        assert!(fields > 250, "only {fields} fields were looked at");
+    }
+}
