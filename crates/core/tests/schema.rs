@@ -1,6 +1,8 @@
 //! The schema of the model against its parser: what is accepted is valid by the schema, and what is valid by the schema is accepted, or
 //! refused by a rule that is listed: a rule between fields, a limit of a value, or what variables demand (`${` is closed).
 
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
 use proptest::{
     prelude::*,
     strategy::ValueTree,
@@ -105,10 +107,10 @@ impl Maker {
         if scalar.accepts == Accepts::BOOLEAN {
             return json!(self.below(2) == 0);
         }
-        if self.below(3) > 0 {
-            if let Some(example) = self.pick(&scalar.example_values()) {
-                return example;
-            }
+        if self.below(3) > 0
+            && let Some(example) = self.pick(&scalar.example_values())
+        {
+            return example;
         }
         if !scalar.accepts.string {
             let low = u64::try_from(scalar.minimum.unwrap_or(0)).unwrap_or(0);
@@ -213,14 +215,12 @@ fn collect(
             collect(&key(), scalars, seen);
             collect(&value(), scalars, seen);
         }
-        Shape::Struct(shape) => {
-            if seen.insert(shape.id) {
-                for field in &shape.fields {
-                    collect(&(field.shape)(), scalars, seen);
-                }
-                if let Some(short) = shape.short {
-                    collect(&short(), scalars, seen);
-                }
+        Shape::Struct(shape) if seen.insert(shape.id) => {
+            for field in &shape.fields {
+                collect(&(field.shape)(), scalars, seen);
+            }
+            if let Some(short) = shape.short {
+                collect(&short(), scalars, seen);
             }
         }
         _ => {}

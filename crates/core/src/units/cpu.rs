@@ -47,7 +47,7 @@ impl Cpu {
     /// Returns whether the amount is a whole number of thousandths.
     #[must_use]
     pub const fn is_exact_in_millis(self) -> bool {
-        self.0 % (Self::PER_VCPU / 1000) == 0
+        self.0.is_multiple_of(Self::PER_VCPU / 1000)
     }
 
     /// Returns whole vCPUs, rounded down.

@@ -55,7 +55,8 @@ impl Memory {
 
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, size) = UNITS.iter().find(|(_, size)| self.0 % size == 0).copied().unwrap_or(("B", 1));
+        let (unit, size) =
+            UNITS.iter().find(|(_, size)| self.0.is_multiple_of(*size)).copied().unwrap_or(("B", 1));
         write!(f, "{}{unit}", self.0 / size)
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     model::{AppSpec, Autoscale, Protocol, Rollout, RolloutStrategy, Scheme, Service, ServiceMode},
     path::FieldPath,
     rolling::RollingBounds,
-    units::Percent,
+    units::{Percent, PortName},
 };
 
 /// Checks what is a service's own.
@@ -39,7 +39,7 @@ pub(super) fn service(found: &mut Found, path: &FieldPath, service: &Service) {
 
 fn autoscale(found: &mut Found, path: &FieldPath, scale: &Autoscale) {
     let mut bad = |path: FieldPath, message: String, help: &str| {
-        found.add("autoscale-bounds", path, message).help(help)
+        found.add("autoscale-bounds", path, message).help(help);
     };
     if scale.max == 0 || scale.min > scale.max {
         bad(
@@ -81,10 +81,10 @@ fn autoscale(found: &mut Found, path: &FieldPath, scale: &Autoscale) {
         let path = path.child("schedules").index(at);
         match (bounds.min, bounds.max) {
             (None, None) => {
-                bad(path, "the schedule changes nothing".to_owned(), "write `min`, `max` or both")
+                bad(path, "the schedule changes nothing".to_owned(), "write `min`, `max` or both");
             }
             (Some(min), Some(max)) if min > max => {
-                bad(path.child("max"), format!("`max` {max} is below `min` {min}"), "swap them")
+                bad(path.child("max"), format!("`max` {max} is below `min` {min}"), "swap them");
             }
             _ => {}
         }
@@ -99,7 +99,7 @@ fn expose(found: &mut Found, path: &FieldPath, service: &Service) {
                 .template
                 .ports()
                 .filter_map(|(_, port)| port.name.as_ref())
-                .map(|name| name.as_str())
+                .map(PortName::as_str)
                 .collect();
             let help = if names.is_empty() {
                 format!("name it in a container: `ports: [{{name: {}, port: 8080}}]`", expose.port)
@@ -204,12 +204,12 @@ fn rollout(found: &mut Found, path: &FieldPath, rollout: &Rollout, service: &Ser
                 });
         }
     }
-    if let Some(step) = rollout.step {
-        if step.tenths() == 0 || step > whole {
-            found
-                .add("rollout-strategy", path.child("step"), format!("a step of {step} is none"))
-                .help("write a share from 0.1% to 100%");
-        }
+    if let Some(step) = rollout.step
+        && (step.tenths() == 0 || step > whole)
+    {
+        found
+            .add("rollout-strategy", path.child("step"), format!("a step of {step} is none"))
+            .help("write a share from 0.1% to 100%");
     }
     if rollout.deadline.millis() == 0 {
         found

@@ -10,7 +10,7 @@ use crate::{
     },
     path::FieldPath,
     spec::{Address, Part, Template},
-    units::{Cpu, Memory},
+    units::{Cpu, Memory, Name, PortName},
 };
 
 /// Checks what services and tasks share.
@@ -54,12 +54,8 @@ fn dependencies(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
                 path.child("containers").child(name.as_str()).child("depends_on").child(target.as_str());
             edges.entry(name.as_str()).or_default().push(target.as_str());
             let Some(other) = template.containers.get(target) else {
-                let known: Vec<&str> = template
-                    .containers
-                    .keys()
-                    .filter(|other| *other != name)
-                    .map(|name| name.as_str())
-                    .collect();
+                let known: Vec<&str> =
+                    template.containers.keys().filter(|other| *other != name).map(Name::as_str).collect();
                 found
                     .add("depends-target", path, format!("there is no container `{target}` in this task"))
                     .help(if known.is_empty() {
@@ -115,16 +111,16 @@ fn ports(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
                     )
                     .help("containers of a task share one network: each port is one container's");
             }
-            if let Some(name) = &port.name {
-                if let Some(other) = names.insert(name, container) {
-                    found
-                        .add(
-                            "port-twice",
-                            path.child("name"),
-                            format!("a port of container `{other}` has the name `{name}` already"),
-                        )
-                        .help("names of ports are unique in a task");
-                }
+            if let Some(name) = &port.name
+                && let Some(other) = names.insert(name, container)
+            {
+                found
+                    .add(
+                        "port-twice",
+                        path.child("name"),
+                        format!("a port of container `{other}` has the name `{name}` already"),
+                    )
+                    .help("names of ports are unique in a task");
             }
         }
     }
@@ -162,27 +158,27 @@ fn resources(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
     }
     let Some(task) = &template.resources else { return };
     let path = path.child("resources");
-    if let (Some(sum), Some(own)) = (cpu, task.cpu) {
-        if sum > own {
-            found
-                .add(
-                    "resources-sum",
-                    path.child("cpu"),
-                    format!("the containers reserve {sum} of the task's {own}"),
-                )
-                .help("raise it, or lower theirs");
-        }
+    if let (Some(sum), Some(own)) = (cpu, task.cpu)
+        && sum > own
+    {
+        found
+            .add(
+                "resources-sum",
+                path.child("cpu"),
+                format!("the containers reserve {sum} of the task's {own}"),
+            )
+            .help("raise it, or lower theirs");
     }
-    if let (Some(sum), Some(own)) = (memory, task.memory) {
-        if sum > own {
-            found
-                .add(
-                    "resources-sum",
-                    path.child("memory"),
-                    format!("the containers reserve {sum} of the task's {own}"),
-                )
-                .help("raise it, or lower theirs");
-        }
+    if let (Some(sum), Some(own)) = (memory, task.memory)
+        && sum > own
+    {
+        found
+            .add(
+                "resources-sum",
+                path.child("memory"),
+                format!("the containers reserve {sum} of the task's {own}"),
+            )
+            .help("raise it, or lower theirs");
     }
 }
 
@@ -237,18 +233,17 @@ fn container(found: &mut Found, path: &FieldPath, app: &AppSpec, container: &Con
                 .help("lower `soft`, or raise `hard`");
         }
     }
-    if let Some(restart) = &container.restart {
-        if restart.on == RestartMode::Never
-            && (!restart.ignored_exit_codes.is_empty() || restart.after_running.is_some())
-        {
-            found
-                .add(
-                    "restart-policy",
-                    path.child("restart"),
-                    "a container that is never restarted needs nothing else here",
-                )
-                .help("write `restart: never`, or another policy");
-        }
+    if let Some(restart) = &container.restart
+        && restart.on == RestartMode::Never
+        && (!restart.ignored_exit_codes.is_empty() || restart.after_running.is_some())
+    {
+        found
+            .add(
+                "restart-policy",
+                path.child("restart"),
+                "a container that is never restarted needs nothing else here",
+            )
+            .help("write `restart: never`, or another policy");
     }
     if let Some(health) = &container.health {
         self::health(found, &path.child("health"), container, health);
@@ -277,7 +272,7 @@ fn references(found: &mut Found, app: &AppSpec, template: &Template, path: &Fiel
     for part in template.parts() {
         let Part::Service { name, what } = part else { continue };
         let Some(service) = app.services.get(name.as_str()) else {
-            let known: Vec<&str> = app.services.keys().map(|name| name.as_str()).collect();
+            let known: Vec<&str> = app.services.keys().map(Name::as_str).collect();
             found
                 .add("service-reference", path.clone(), format!("there is no service `{name}`"))
                 .help(list(&known));
@@ -302,11 +297,8 @@ fn references(found: &mut Found, app: &AppSpec, template: &Template, path: &Fiel
                 .help(format!("write `${{service.{name}.port.NAME}}`")),
             Address::Port(Some(port)) => {
                 if service.template.port(port).is_none() {
-                    let names: Vec<&str> = ports
-                        .iter()
-                        .filter_map(|port| port.name.as_ref())
-                        .map(|name| name.as_str())
-                        .collect();
+                    let names: Vec<&str> =
+                        ports.iter().filter_map(|port| port.name.as_ref()).map(PortName::as_str).collect();
                     found
                         .add(
                             "service-reference",
@@ -361,7 +353,7 @@ fn probe(found: &mut Found, path: &FieldPath, container: &Container, probe: &Pro
         }
     }
     let names: Vec<&str> =
-        container.ports.iter().filter_map(|port| port.name.as_ref()).map(|name| name.as_str()).collect();
+        container.ports.iter().filter_map(|port| port.name.as_ref()).map(PortName::as_str).collect();
     for (port, key) in [(&probe.port, "port"), (&probe.tcp, "tcp"), (&probe.grpc, "grpc")] {
         if let Some(port) = port.as_ref().filter(|port| !names.contains(&port.as_str())) {
             let help = if names.is_empty() {
