@@ -30,6 +30,14 @@ pub(crate) struct ServiceStep {
     pub(crate) pinned: bool,
 }
 
+/// What a step that runs a task carries.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct TaskStep {
+    pub(crate) document: TaskDocument,
+    /// Whether those that wait for it go on whatever its exit code is.
+    pub(crate) any_exit: bool,
+}
+
 /// Steps, and how many resources need none.
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
@@ -278,7 +286,7 @@ fn task(resource: &Resource, desired: &Desired, live: &Live, steps: &mut Steps) 
         live.services.get(&follower.key.name).is_some_and(|service| service.standing().any(after))
     });
     if !has_record && !followed {
-        steps.push(Action::Run, &resource.key, &resource.summary, resource.document.clone());
+        steps.push(Action::Run, &resource.key, &resource.summary, to_value(&TaskStep { document, any_exit }));
     }
     Ok(())
 }

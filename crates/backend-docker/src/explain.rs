@@ -161,17 +161,15 @@ fn taken_port(text: &str) -> Option<&str> {
     if !text.contains("port is already allocated") && !text.contains("address already in use") {
         return None;
     }
-    let digits = |rest: &'static str, text: &'_ str| -> Option<(usize, usize)> {
-        let start = text.find(rest)? + rest.len();
-        let host_end = text[start..].find(' ').map_or(text.len(), |at| start + at);
-        let colon = text[start..host_end].trim_end_matches(':').rfind(':')? + start + 1;
-        let end = text[colon..].find(|c: char| !c.is_ascii_digit()).map_or(text.len(), |at| colon + at);
-        (colon < end).then_some((colon, end))
-    };
-    let found = ["Bind for ", "listen tcp4 ", "listen tcp ", "listen udp4 ", "listen udp ", "host port for "]
+    let address = ["host port for ", "host port ", "Bind for ", "listen tcp4 ", "listen tcp ", "listen udp4 ", "listen udp "]
         .into_iter()
-        .find_map(|words| digits(words, text));
-    found.map(|(start, end)| &text[start..end])
+        .find_map(|words| text.split_once(words))
+        .and_then(|(_, rest)| rest.split_whitespace().next())?;
+    // An IPv6 address stands in brackets, so that the first colon after it begins the port.
+    let after_host = address.split_once(']').map_or(address, |(_, rest)| rest);
+    let (_, port) = after_host.split_once(':')?;
+    let end = port.find(|c: char| !c.is_ascii_digit()).unwrap_or(port.len());
+    Some(&port[..end]).filter(|port| !port.is_empty())
 }
 
 /// Explains an image that is not there.
@@ -255,9 +253,9 @@ mod tests {
             "Error starting userland proxy: listen tcp4 127.0.0.1:8080: bind: address already in use",
             "failed to bind host port for 0.0.0.0:8080:172.18.0.2:80/tcp: address already in use",
             "failed to bind host port 127.0.0.1:8080/tcp: address already in use",
+            "failed to bind host port for [::]:8080:172.18.0.2:80/tcp: address already in use",
         ] {
-            let port = taken_port(text);
-            assert!(port == Some("8080") || text.starts_with("failed"), "{text}: {port:?}");
+            assert_eq!(taken_port(text), Some("8080"), "{text}");
         }
         assert_eq!(taken_port("no such file"), None);
     }

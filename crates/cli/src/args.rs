@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use clap::{Args, Command as ClapCommand, CommandFactory, Parser, Subcommand};
+use clap::{Arg, ArgAction, Args, Command as ClapCommand, CommandFactory, Parser, Subcommand};
 
 use crate::{commands, exit, shell::Format, style};
 
@@ -47,13 +47,20 @@ pub(crate) enum Command {
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct GlobalArgs {
-    /// How to print results
-    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "text")]
+    /// Print text, or json: one document, or one a line for events and logs
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_possible_values = true
+    )]
     pub(crate) output: Format,
     /// Print nothing but data and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Print more; twice: what is sent to whom, and how long it takes
+    /// Print more: notes, details, and each call with how long it took
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }
@@ -207,7 +214,14 @@ const GROUPS: [(&str, &[&str]); 4] = [
 pub(crate) fn command() -> ClapCommand {
     let command = Cli::command();
     let groups = groups(&command);
+    // One form of help: options in a table, and what there is to explain above them.
+    let help =
+        Arg::new("help").short('h').long("help").help("Print help").action(ArgAction::HelpShort).global(true);
+    let help = help.help_heading("Output");
     command
+        .disable_help_flag(true)
+        .arg(help)
+        .mut_subcommands(explained)
         .help_template("{about}\n\n{usage-heading} {usage}\n\n{before-help}{options}{after-help}")
         .before_help(groups)
         .after_help(format!(
@@ -217,12 +231,22 @@ pub(crate) fn command() -> ClapCommand {
         ))
 }
 
+/// Puts what a command has to explain below its first line.
+fn explained(command: ClapCommand) -> ClapCommand {
+    let details = command.get_long_about().map(ToString::to_string).unwrap_or_default();
+    let details = details.split_once('\n').map(|(_, rest)| rest.trim().to_owned()).unwrap_or_default();
+    let command =
+        command.help_template("{about}\n\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}");
+    if details.is_empty() { command } else { command.before_help(details) }
+}
+
 fn groups(command: &ClapCommand) -> String {
     let mut text = String::new();
     for (title, names) in GROUPS {
         let _ = writeln!(text, "{}", heading(title));
         for name in names {
-            let about = command.find_subcommand(name).and_then(ClapCommand::get_about).map(ToString::to_string);
+            let about =
+                command.find_subcommand(name).and_then(ClapCommand::get_about).map(ToString::to_string);
             let _ = writeln!(text, "  {} {}", style::bold(format!("{name:<13}")), about.unwrap_or_default());
         }
         text.push('\n');

@@ -64,7 +64,9 @@ impl Environment {
     ///
     /// The error of the operating system where there is no current folder.
     pub fn of_this_process() -> io::Result<Self> {
-        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
         let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
         let terminals = Terminals {
             stdin: stdin.is_terminal(),

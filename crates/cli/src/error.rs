@@ -78,7 +78,9 @@ impl Failure {
             Self::OwnProcess(failure) => match &**failure {
                 Self::Core(error) if error.kind() == ErrorKind::Timeout => exit::TIMEOUT,
                 Self::Spec(_) | Self::Usage(_) => exit::USAGE,
-                Self::Core(_) | Self::Interrupted | Self::OwnProcess(_) | Self::Run(_) | Self::Write(_) => exit::OWN_FAILURE,
+                Self::Core(_) | Self::Interrupted | Self::OwnProcess(_) | Self::Run(_) | Self::Write(_) => {
+                    exit::OWN_FAILURE
+                }
             },
             Self::Run(error) => code_of(error.error.kind()),
             Self::Spec(_) | Self::Usage(_) => exit::USAGE,
@@ -129,7 +131,10 @@ impl Failure {
             Self::Run(error) => Some(core_output(&error.error)),
             Self::Spec(problems) => {
                 let message = render::problems_title(problems);
-                Some(ErrorOutput { problems: ProblemOutput::all(problems), ..simple("invalid_spec", &message, None) })
+                Some(ErrorOutput {
+                    problems: ProblemOutput::all(problems),
+                    ..simple("invalid_spec", &message, None)
+                })
             }
             Self::Usage(Usage { message, help }) => Some(simple("usage", message, help.as_deref())),
             Self::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
@@ -171,13 +176,17 @@ fn code_of(kind: ErrorKind) -> u8 {
 fn hint(kind: ErrorKind) -> Option<&'static str> {
     match kind {
         ErrorKind::Conflict => Some("wait until the other one is done, then run the same command again"),
-        ErrorKind::Internal => Some("this is a mistake in straddle: please report it with the output of the same command with -vv"),
+        ErrorKind::Internal => Some(
+            "this is a mistake in straddle: please report it with the output of the same command with -vv",
+        ),
         ErrorKind::NotFound => Some("straddle status shows what is there"),
         ErrorKind::Stale => Some("look at the plan again: straddle plan"),
         ErrorKind::Throttled | ErrorKind::Timeout | ErrorKind::Uncertain => {
             Some("run the same command again: it goes on where it stopped")
         }
-        ErrorKind::Unavailable => Some("see that the engine runs; straddle targets shows where it is looked for"),
+        ErrorKind::Unavailable => {
+            Some("see that the engine runs; straddle targets shows where it is looked for")
+        }
         ErrorKind::Unsupported => Some("straddle capabilities shows what the target can do"),
         _ => None,
     }
@@ -232,7 +241,7 @@ fn text(message: &str, because: &[String], help: Option<&str>) -> String {
         }
     }
     if let Some(help) = help {
-        text.push_str(&format!("  Next: {help}\n"));
+        text.push_str(&format!("  {help}\n"));
     }
     text
 }

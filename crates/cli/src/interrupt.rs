@@ -18,7 +18,10 @@ impl Source {
         use tokio::signal::unix::{SignalKind, signal};
 
         let signals = match from {
-            Interrupts::Signals => signal(SignalKind::interrupt()).ok().zip(signal(SignalKind::terminate()).ok()).map(<[_; 2]>::from),
+            Interrupts::Signals => signal(SignalKind::interrupt())
+                .ok()
+                .zip(signal(SignalKind::terminate()).ok())
+                .map(<[_; 2]>::from),
             Interrupts::Channel(_) => None,
         };
         Self { from, signals }

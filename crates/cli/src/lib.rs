@@ -53,7 +53,8 @@ pub use environment::{Environment, Interrupts, Terminals};
 
 /// Runs a command line, and returns the code with which the process should end.
 pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>, environment: Environment) -> u8 {
-    let Environment { variables, folder, stdin, stdout, stderr, terminals, clock, registry, interrupts } = environment;
+    let Environment { variables, folder, stdin, stdout, stderr, terminals, clock, registry, interrupts } =
+        environment;
     let mut shell = Shell::new((stdin, stdout, stderr), terminals, &variables);
     let parser = args::command().term_width(shell.width().min(100));
     let parsed = parser.try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
@@ -64,9 +65,11 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>, env
     shell.format = cli.global.output;
     shell.quiet = cli.global.quiet;
     shell.verbose = cli.global.verbose;
-    trace::start(cli.global.verbose, variables.get("STRADDLE_LOG").map(String::as_str), &shell);
+    let shell = Arc::new(shell);
+    let _tracing =
+        trace::start(cli.global.verbose, variables.get("STRADDLE_LOG").map(String::as_str), &shell);
     let session = Session {
-        shell: Arc::new(shell),
+        shell: Arc::clone(&shell),
         clock,
         folder,
         selection: Selection::default(),
@@ -74,7 +77,6 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>, env
         registry,
         interrupts: Mutex::new(Some(interrupts)),
     };
-    let shell = Arc::clone(&session.shell);
     match commands::run(cli.command, &cli.selection, session) {
         Ok(code) => code,
         Err(failure) => {

@@ -21,7 +21,7 @@ use straddle_core::{
     spec::{Document, Problem, Problems},
 };
 
-pub(crate) use live::{EventOutput, HistoryOutput, LogOutput, StatusOutput};
+pub(crate) use live::{EventOutput, HistoryOutput, LogOutput, RevisionOutput, StatusOutput};
 pub(crate) use schema::schema;
 
 /// Where a command was carried out.
@@ -104,13 +104,18 @@ impl FindingOutput {
         Self {
             code: code.to_string(),
             kind: kind.to_string(),
-            path: document.map_or_else(|| path.to_string(), |document| document.written_path(path).to_string()),
+            path: document
+                .map_or_else(|| path.to_string(), |document| document.written_path(path).to_string()),
             message: message.clone(),
             from: change.as_ref().map(|(from, _)| from.clone()),
             to: change.as_ref().map(|(_, to)| to.clone()),
             fix: fix.clone(),
             accepted: accepted.clone(),
-            at: place.map(|place| SpotOutput { file: place.source.to_string(), line: place.line, column: place.column }),
+            at: place.map(|place| SpotOutput {
+                file: place.source.to_string(),
+                line: place.line,
+                column: place.column,
+            }),
         }
     }
 }
@@ -163,7 +168,17 @@ pub(crate) struct PlanOutput {
 impl PlanOutput {
     pub(crate) fn new(plan: &Plan, place: PlaceOutput, document: Option<&Document>) -> Self {
         // Scope, backend and place are in `place`; version and fingerprint are for `up --plan` alone.
-        let Plan { version: _, scope: _, backend: _, place: _, steps, unchanged, endpoints, findings, fingerprint: _ } = plan;
+        let Plan {
+            version: _,
+            scope: _,
+            backend: _,
+            place: _,
+            steps,
+            unchanged,
+            endpoints,
+            findings,
+            fingerprint: _,
+        } = plan;
         Self {
             place,
             changes: !steps.is_empty(),
@@ -203,7 +218,16 @@ pub(crate) struct StepOutput {
 impl From<&Step> for StepOutput {
     fn from(step: &Step) -> Self {
         // The payload is the backend's own.
-        let Step { id, action, resource: ResourceKey { kind, name }, summary, revision, changes, depends_on, payload: _ } = step;
+        let Step {
+            id,
+            action,
+            resource: ResourceKey { kind, name },
+            summary,
+            revision,
+            changes,
+            depends_on,
+            payload: _,
+        } = step;
         let (revision_from, revision_to) = match revision {
             Some(RevisionChange { from, to }) => (*from, Some(*to)),
             None => (None, None),
@@ -213,7 +237,12 @@ impl From<&Step> for StepOutput {
             action: word(action),
             kind: kind.clone(),
             name: name.clone(),
-            summary: summary.split("  ").map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "),
+            summary: summary
+                .split("  ")
+                .map(str::trim)
+                .filter(|part| !part.is_empty())
+                .collect::<Vec<_>>()
+                .join(" "),
             revision_from,
             revision_to,
             changes: changes.iter().map(ChangeOutput::from).collect(),
@@ -318,7 +347,8 @@ impl From<&Event> for ProgressOutput {
     fn from(event: &Event) -> Self {
         let mut details: BTreeMap<String, Value> =
             serde_json::to_value(event).and_then(serde_json::from_value).unwrap_or_default();
-        let event = details.remove("event").and_then(|event| event.as_str().map(str::to_owned)).unwrap_or_default();
+        let event =
+            details.remove("event").and_then(|event| event.as_str().map(str::to_owned)).unwrap_or_default();
         Self { event, details }
     }
 }
@@ -331,7 +361,7 @@ pub(crate) struct ErrorOutput {
     /// What failed.
     pub(crate) message: String,
     /// The causes below it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) because: Vec<String>,
     /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -340,7 +370,7 @@ pub(crate) struct ErrorOutput {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) failure: Option<FailureOutput>,
     /// The mistakes of the spec.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) problems: Vec<ProblemOutput>,
 }
 
@@ -388,10 +418,35 @@ pub(crate) struct RolledBackOutput {
 
 impl From<Failure> for FailureOutput {
     fn from(failure: Failure) -> Self {
-        let Failure { workload, container, replica, cause, summary, exit_code, count, last_lines, likely, rolled_back } = failure;
-        let rolled_back =
-            rolled_back.map(|RolledBack { revision, healthy, desired }| RolledBackOutput { revision, healthy, desired });
-        Self { workload, container, replica, cause: word(&cause), summary, exit_code, count, last_lines, likely, rolled_back }
+        let Failure {
+            workload,
+            container,
+            replica,
+            cause,
+            summary,
+            exit_code,
+            count,
+            last_lines,
+            likely,
+            rolled_back,
+        } = failure;
+        let rolled_back = rolled_back.map(|RolledBack { revision, healthy, desired }| RolledBackOutput {
+            revision,
+            healthy,
+            desired,
+        });
+        Self {
+            workload,
+            container,
+            replica,
+            cause: word(&cause),
+            summary,
+            exit_code,
+            count,
+            last_lines,
+            likely,
+            rolled_back,
+        }
     }
 }
 

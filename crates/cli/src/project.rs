@@ -47,7 +47,8 @@ pub(crate) struct Loaded {
 impl Project {
     /// Finds the files of the spec: those that were named, or `straddle.yaml` here or above.
     pub(crate) fn find(folder: &Path, named: &[String]) -> Result<Self, Failure> {
-        let files = if named.is_empty() { vec![SpecFile::Path(search(folder)?)] } else { given(folder, named)? };
+        let files =
+            if named.is_empty() { vec![SpecFile::Path(search(folder)?)] } else { given(folder, named)? };
         Ok(Self { folder: folder.to_owned(), files, stdin: Mutex::new(None) })
     }
 
@@ -60,7 +61,12 @@ impl Project {
     }
 
     /// Reads the spec as it is on a target.
-    pub(crate) fn load(&self, target: &Target, variables: &BTreeMap<String, String>, shell: &Shell) -> Result<Loaded, Failure> {
+    pub(crate) fn load(
+        &self,
+        target: &Target,
+        variables: &BTreeMap<String, String>,
+        shell: &Shell,
+    ) -> Result<Loaded, Failure> {
         let spec::Loaded { value, document } = self.read::<AppSpec>(target, variables, shell)?;
         let app = value.check().map_err(Failure::internal)?;
         let scope = Scope::new(&app.app).with_environment(&target.environment);
@@ -68,7 +74,12 @@ impl Project {
     }
 
     /// Reads only the name of the application, so that other mistakes do not matter.
-    pub(crate) fn name(&self, target: &Target, variables: &BTreeMap<String, String>, shell: &Shell) -> Result<Name, Failure> {
+    pub(crate) fn name(
+        &self,
+        target: &Target,
+        variables: &BTreeMap<String, String>,
+        shell: &Shell,
+    ) -> Result<Name, Failure> {
         let NameOnly(name) = self.read::<NameOnly>(target, variables, shell)?.value;
         Ok(name)
     }
@@ -84,8 +95,9 @@ impl Project {
             .overlays
             .iter()
             .map(|overlay| {
-                open(&overlay.value, &self.folder)
-                    .map_err(|failure| failure.with_help(format!("target `{}` names it, in {}", target.name, overlay.origin)))
+                open(&overlay.value, &self.folder).map_err(|failure| {
+                    failure.with_help(format!("target `{}` names it, in {}", target.name, overlay.origin))
+                })
             })
             .collect::<Result<Vec<_>, _>>()?;
         let variables = Layered { first: &target.vars, then: variables };
@@ -124,13 +136,15 @@ impl<V: spec::Variables> spec::Variables for Borrowed<'_, V> {
 
 fn search(folder: &Path) -> Result<PathBuf, Failure> {
     for folder_above in folder.ancestors() {
-        let found: Vec<PathBuf> = NAMES.iter().map(|name| folder_above.join(name)).filter(|file| file.is_file()).collect();
+        let found: Vec<PathBuf> =
+            NAMES.iter().map(|name| folder_above.join(name)).filter(|file| file.is_file()).collect();
         match found.as_slice() {
             [] => {}
             [file] => return Ok(file.clone()),
             several => {
                 let names: Vec<String> = several.iter().map(|file| folder::shown(file, folder)).collect();
-                return Err(Failure::usage(format!("{} are both there", style::list(&names))).with_help("name one with -f"));
+                return Err(Failure::usage(format!("{} are both there", style::list(&names)))
+                    .with_help("name one with -f"));
             }
         }
     }
@@ -142,7 +156,10 @@ fn given(folder: &Path, named: &[String]) -> Result<Vec<SpecFile>, Failure> {
     if named.iter().filter(|name| *name == "-").count() > 1 {
         return Err(Failure::usage("standard input (-f -) can be read only once"));
     }
-    Ok(named.iter().map(|name| if name == "-" { SpecFile::Stdin } else { SpecFile::Path(folder.join(name)) }).collect())
+    Ok(named
+        .iter()
+        .map(|name| if name == "-" { SpecFile::Stdin } else { SpecFile::Path(folder.join(name)) })
+        .collect())
 }
 
 fn open(path: &Path, folder: &Path) -> Result<Source, Failure> {
@@ -152,7 +169,9 @@ fn open(path: &Path, folder: &Path) -> Result<Source, Failure> {
     }
     match fs::File::open(path) {
         Ok(file) => Ok(Source::from_reader(name, file)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Failure::usage(format!("there is no file {name}"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(Failure::usage(format!("there is no file {name}")))
+        }
         Err(error) => Err(Failure::usage(format!("{name} cannot be read: {error}"))),
     }
 }
@@ -209,7 +228,10 @@ pub(crate) fn no_such(kind: &str, name: &str, known: &[&str]) -> Failure {
     let help = match (crate::config::closest(name, known.iter().copied()), known) {
         (Some(other), _) => format!("did you mean `{other}`?"),
         (None, []) => format!("the spec has no {kind}s"),
-        (None, known) => format!("the spec has {}", style::list(&known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>())),
+        (None, known) => format!(
+            "the spec has {}",
+            style::list(&known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>())
+        ),
     };
     Failure::Core(error.with_help(help))
 }

@@ -72,7 +72,12 @@ impl Connected {
 
     /// Returns the line that says what is dealt with and where.
     pub(crate) fn title(&self) -> String {
-        crate::render::title(self.scope.app(), self.scope.environment(), &self.target.name, &self.orchestrator.place())
+        crate::render::title(
+            self.scope.app(),
+            self.scope.environment(),
+            &self.target.name,
+            &self.orchestrator.place(),
+        )
     }
 
     /// Returns the application and the target in a few words: `shop on docker`.
@@ -86,7 +91,10 @@ impl Session {
     pub(crate) fn config(&self) -> Result<Config, Failure> {
         let project = Project::home(&self.folder, &self.selection.files);
         let environment = self.selection.environment.as_deref();
-        Config::load(&Layers { variables: &self.variables.0, folder: &self.folder, project: &project, environment }, &self.registry)
+        Config::load(
+            &Layers { variables: &self.variables.0, folder: &self.folder, project: &project, environment },
+            &self.registry,
+        )
     }
 
     /// Returns the targets that were named, or the default one; each once.
@@ -103,9 +111,10 @@ impl Session {
                 return Err(Failure::usage("this program was built without any backend"));
             };
             return config.target(&value).map(|target| vec![target]).map_err(|failure| match failure {
-                failure @ Failure::Usage(_) if !config.names().contains(&value.as_str()) => {
-                    failure.with_help(format!("{origin} names it as the default target; straddle targets shows what there is"))
-                }
+                failure @ Failure::Usage(_) if !config.names().contains(&value.as_str()) => failure
+                    .with_help(format!(
+                        "{origin} names it as the default target; straddle targets shows what there is"
+                    )),
                 other => other,
             });
         }
@@ -158,9 +167,15 @@ impl Session {
                 let found = style::list(&found);
                 let error = Error::new(
                     ErrorKind::Conflict,
-                    format!("target {} is pinned to {pin} {}, and this is {found}: nothing was read or changed", target.name, wanted.value),
+                    format!(
+                        "target {} is pinned to {pin} {}, and this is {found}: nothing was read or changed",
+                        target.name, wanted.value
+                    ),
                 );
-                return Err(Failure::Core(error.with_help(format!("connect to the right one, or correct pins.{pin} in {}", wanted.origin))));
+                return Err(Failure::Core(error.with_help(format!(
+                    "connect to the right one, or correct pins.{pin} in {}",
+                    wanted.origin
+                ))));
             }
         }
         Ok(decorate::standard(orchestrator, Arc::clone(&self.clock)))
@@ -184,9 +199,13 @@ impl Session {
 
     fn settings(&self, target: &Target) -> Settings {
         Settings {
-            values: target.settings.iter().map(|(key, setting)| (key.clone(), setting.value.clone())).collect(),
+            values: target
+                .settings
+                .iter()
+                .map(|(key, setting)| (key.clone(), setting.value.clone()))
+                .collect(),
             variables: self.variables.0.clone(),
-            folder: self.folder.clone(),
+            folder: Project::home(&self.folder, &self.selection.files),
         }
     }
 
@@ -201,7 +220,10 @@ impl Session {
     }
 
     /// Waits for something that ends at once on Ctrl-C.
-    pub(crate) async fn until_interrupted<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    pub(crate) async fn until_interrupted<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
         let mut interrupts = self.interrupts();
         tokio::select! {
             result = work => result,

@@ -165,7 +165,8 @@ impl Shell {
     /// Fails where nobody can be asked.
     pub(crate) fn confirm(&self, question: &str) -> Result<bool, Failure> {
         if self.is_json() || self.quiet || !self.terminals.stdin || !self.terminals.stderr {
-            return Err(Failure::usage("nobody can be asked here: this is not a terminal").with_help("look at the plan, then add --yes"));
+            return Err(Failure::usage("nobody can be asked here: this is not a terminal")
+                .with_help("look at the plan, then add --yes"));
         }
         self.error(&format!("{question} [y/N] "));
         let mut answer = String::new();
@@ -200,7 +201,10 @@ impl Shell {
 
 impl fmt::Debug for Shell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shell").field("terminals", &self.terminals).field("format", &self.format).finish_non_exhaustive()
+        f.debug_struct("Shell")
+            .field("terminals", &self.terminals)
+            .field("format", &self.format)
+            .finish_non_exhaustive()
     }
 }
 
@@ -224,7 +228,10 @@ fn shows_unicode(variables: &BTreeMap<String, String>) -> bool {
     if cfg!(windows) {
         return true;
     }
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().filter_map(|name| variables.get(*name)).find(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .filter_map(|name| variables.get(*name))
+        .find(|value| !value.is_empty());
     locale.is_some_and(|locale| {
         let locale = locale.to_ascii_lowercase();
         locale.contains("utf-8") || locale.contains("utf8")

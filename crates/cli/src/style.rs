@@ -12,8 +12,14 @@ const YELLOW: Style = AnsiColor::Yellow.on_default();
 const CYAN: Style = AnsiColor::Cyan.on_default();
 
 /// The colours by which replicas are told apart.
-const REPLICAS: [AnsiColor; 6] =
-    [AnsiColor::Cyan, AnsiColor::Yellow, AnsiColor::Green, AnsiColor::Magenta, AnsiColor::Blue, AnsiColor::BrightCyan];
+const REPLICAS: [AnsiColor; 6] = [
+    AnsiColor::Cyan,
+    AnsiColor::Yellow,
+    AnsiColor::Green,
+    AnsiColor::Magenta,
+    AnsiColor::Blue,
+    AnsiColor::BrightCyan,
+];
 
 fn paint(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
@@ -151,7 +157,10 @@ mod tests {
     #[test]
     fn lists_read_like_sentences() {
         let words = |words: &[&str]| list(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
-        assert_eq!([words(&["a"]), words(&["a", "b"]), words(&["a", "b", "c"])], ["a", "a and b", "a, b and c"]);
+        assert_eq!(
+            [words(&["a"]), words(&["a", "b"]), words(&["a", "b", "c"])],
+            ["a", "a and b", "a, b and c"]
+        );
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(cut("abcdef", 4), "abc…");
         assert_eq!((count(1, "step"), count(0, "step")), ("1 step".to_owned(), "0 steps".to_owned()));

@@ -11,7 +11,10 @@ mod system {
     use super::TerminalSize;
 
     pub(crate) fn size() -> Option<TerminalSize> {
-        let size = tcgetwinsize(stdout()).or_else(|_| tcgetwinsize(stderr())).or_else(|_| tcgetwinsize(stdin())).ok()?;
+        let size = tcgetwinsize(stdout())
+            .or_else(|_| tcgetwinsize(stderr()))
+            .or_else(|_| tcgetwinsize(stdin()))
+            .ok()?;
         (size.ws_col > 0).then_some(TerminalSize { columns: size.ws_col, rows: size.ws_row })
     }
 
@@ -53,7 +56,10 @@ mod system {
 
     impl Raw {
         pub(crate) fn enter() -> std::io::Result<Self> {
-            Err(std::io::Error::new(std::io::ErrorKind::Unsupported, "this system's terminal cannot be handed over"))
+            Err(std::io::Error::new(
+                std::io::ErrorKind::Unsupported,
+                "this system's terminal cannot be handed over",
+            ))
         }
     }
 }

@@ -59,16 +59,16 @@ fn loss(platform: &dyn Platform, facts: &Facts, leaf: &Leaf) -> Option<Loss> {
     };
     let dynamic =
         leaf.segments.iter().rev().take_while(|segment| !matches!(segment, LeafSegment::Key(_))).count();
-    if [first, second]
-        .iter()
-        .any(|translation| translation.findings.iter().any(|finding| stands_at(finding, &path, dynamic)))
-    {
+    // A short form stands for fields below it.
+    let below = |field: &FieldPath| leaf.short && field.starts_with(&path);
+    let said = |finding: &Finding| stands_at(finding, &path, dynamic) || below(&finding.path);
+    if [first, second].iter().any(|translation| translation.findings.iter().any(said)) {
         return None;
     }
     let named: BTreeSet<_> = [first, second]
         .iter()
         .flat_map(|translation| &translation.mappings)
-        .filter(|mapping| path.starts_with(&mapping.field))
+        .filter(|mapping| path.starts_with(&mapping.field) || below(&mapping.field))
         .flat_map(|mapping| &mapping.native)
         .collect();
     if named.is_empty() {

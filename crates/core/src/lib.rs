@@ -4,10 +4,13 @@ extern crate self as straddle_core;
 
 pub mod capability;
 pub mod clock;
+pub mod decorate;
+pub mod engine;
 pub mod error;
 pub mod event;
 pub mod failure;
 pub mod finding;
+pub mod memory;
 pub mod model;
 pub mod orchestrator;
 pub mod path;

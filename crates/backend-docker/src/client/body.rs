@@ -65,7 +65,8 @@ pub(crate) enum Join<'a> {
     Network { name: &'a str, aliases: &'a [&'a str] },
 }
 
-type Body = models::ContainerCreateBody;
+/// What the engine is sent to make a container.
+pub(crate) type Body = models::ContainerCreateBody;
 
 fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
     if list.is_empty() { None } else { Some(list) }

@@ -16,6 +16,7 @@ use bollard::{
 use straddle_core::error::{ErrorKind, Result};
 
 pub(crate) use self::{
+    containers::archive,
     images::Credentials,
     streams::{Attached, Chunk, ExecCommand, ExecStarted, LogQuery},
     types::{Action, EngineVersion, Happened, Inspected, Listed, Owned, State},

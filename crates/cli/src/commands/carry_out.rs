@@ -111,7 +111,8 @@ impl Change<'_> {
         let context = session.context(&cancel).with_events(progress.sink());
         let holder = Holder::of_this_process(format!("straddle {command}"), &*session.clock);
         let notice = "Stopping: what has begun is brought to a safe end. Ctrl-C again stops at once.";
-        let work = async { Ok(Engine::default().run(&*connected.orchestrator, plan, &holder, &context).await?) };
+        let work =
+            async { Ok(Engine::default().run(&*connected.orchestrator, plan, &holder, &context).await?) };
         let result = session.until_cancelled(&cancel, notice, work).await;
         progress.finish();
         result
@@ -133,7 +134,8 @@ impl Change<'_> {
     }
 
     fn say_interrupted(&self, error: &RunError) {
-        let done = error.report.steps.iter().filter(|step| matches!(step.outcome, StepOutcome::Done { .. })).count();
+        let done =
+            error.report.steps.iter().filter(|step| matches!(step.outcome, StepOutcome::Done { .. })).count();
         let line = format!(
             "Stopped with {done} of {} done. straddle {} finishes it; nothing is done twice.\n",
             style::count(self.plan.steps.len(), "step"),
@@ -157,7 +159,8 @@ impl Change<'_> {
 pub(super) fn findings(plan: &Plan, document: Option<&Document>) -> Option<String> {
     let counted: Vec<_> = plan.findings.iter().filter(|finding| finding.counts()).collect();
     let first = counted.first()?;
-    let path = document.map_or_else(|| first.path.to_string(), |document| document.written_path(&first.path).to_string());
+    let path = document
+        .map_or_else(|| first.path.to_string(), |document| document.written_path(&first.path).to_string());
     let more = if counted.len() > 1 { " and others" } else { "" };
     Some(format!(
         "  {}: {path}{more}; straddle check shows {}\n",
@@ -169,5 +172,10 @@ pub(super) fn findings(plan: &Plan, document: Option<&Document>) -> Option<Strin
 /// Returns a line with the length of time at its end.
 fn timed(line: &str, elapsed: Duration) -> String {
     let length = anstream::adapter::strip_str(line).to_string().chars().count();
-    format!("{line}{:gap$}{}\n", "", style::faint(style::seconds(elapsed)), gap = 58_usize.saturating_sub(length).max(2))
+    format!(
+        "{line}{:gap$}{}\n",
+        "",
+        style::faint(style::seconds(elapsed)),
+        gap = 62_usize.saturating_sub(length).max(2)
+    )
 }

@@ -113,7 +113,8 @@ pub(super) fn accept(findings: &mut [Finding], loaded: &Loaded) -> Vec<String> {
     for (at, acceptance) in accepted.iter().enumerate() {
         let met_nothing = |unused: &[&_]| unused.iter().any(|one| std::ptr::eq(*one, acceptance));
         if met_nothing(&unused) && met_nothing(&unused_written) {
-            let place = place(at).map(|place| format!(" ({}:{})", place.source, place.line)).unwrap_or_default();
+            let place =
+                place(at).map(|place| format!(" ({}:{})", place.source, place.line)).unwrap_or_default();
             let path = acceptance.path.as_ref().map(|path| format!(" at {path}")).unwrap_or_default();
             lines.push(format!("{}{path}{place}", acceptance.code));
         }
@@ -155,7 +156,12 @@ fn output(checked: &[Checked], ok: bool) -> CheckOutput {
         target: one.target.name.clone(),
         backend: one.target.backend.name().to_owned(),
         can_run: !one.translation.is_blocked(),
-        findings: one.translation.findings.iter().map(|finding| FindingOutput::new(finding, Some(&one.loaded.document))).collect(),
+        findings: one
+            .translation
+            .findings
+            .iter()
+            .map(|finding| FindingOutput::new(finding, Some(&one.loaded.document)))
+            .collect(),
         notes: one.translation.notes.iter().map(NoteOutput::from).collect(),
         unused_acceptances: one.unused.clone(),
         assumed: one.facts.assumed,

@@ -25,7 +25,8 @@ pub(crate) async fn run(args: &DownArgs, session: &Session) -> Outcome {
     let connected = session.connect_by_name().await?;
     let intent = Intent::Remove { volumes: args.volumes, only: args.services.clone() };
     let plan = connected.orchestrator.plan(&connected.scope, &intent).await?;
-    let what = if args.services.is_empty() { connected.scope.to_string() } else { style::list(&args.services) };
+    let what =
+        if args.services.is_empty() { connected.scope.to_string() } else { style::list(&args.services) };
     let are = if args.services.len() > 1 { "are" } else { "is" };
     let change = Change {
         session,
@@ -39,7 +40,12 @@ pub(crate) async fn run(args: &DownArgs, session: &Session) -> Outcome {
         nothing: "nothing to remove",
     };
     let code = change.carry_out().await?;
-    if code == exit::DONE && !args.volumes && args.services.is_empty() && !session.shell.quiet && !session.shell.is_json() {
+    if code == exit::DONE
+        && !args.volumes
+        && args.services.is_empty()
+        && !session.shell.quiet
+        && !session.shell.is_json()
+    {
         say_kept(session, &connected).await;
     }
     Ok(code)

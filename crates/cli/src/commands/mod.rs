@@ -1,7 +1,7 @@
 //! The commands, one file each: what they take, and what they do.
 
-mod carry_out;
 pub(crate) mod capabilities;
+mod carry_out;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod down;
@@ -116,7 +116,8 @@ pub(crate) fn run(command: Command, place: &PlaceArgs, mut session: Session) -> 
 
 /// Runs what talks to an engine; only such commands pay for a runtime.
 fn wait_for(work: impl Future<Output = Outcome>) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::internal)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::internal)?;
     let outcome = runtime.block_on(work);
     // Whatever still waits, such as a reader of standard input, does not hold up the end.
     runtime.shutdown_background();

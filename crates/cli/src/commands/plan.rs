@@ -61,11 +61,21 @@ fn print(plan: &Plan, connected: &Connected, loaded: &Loaded, shell: &Shell) -> 
         return shell.data(&format!("{}: nothing to change.\n", connected.short()));
     }
     let findings = carry_out::findings(plan, Some(&loaded.document)).unwrap_or_default();
-    shell.data(&format!("{}\n{}{findings}{}\n", connected.title(), render::plan(plan), render::plan_counts(plan)))
+    shell.data(&format!(
+        "{}\n{}{findings}{}\n",
+        connected.title(),
+        render::plan(plan),
+        render::plan_counts(plan)
+    ))
 }
 
 /// Makes the plan that brings a spec about; what blocks it is shown in full.
-pub(super) async fn make(session: &Session, connected: &Connected, loaded: &Loaded, only: &[String]) -> Result<Plan, Failure> {
+pub(super) async fn make(
+    session: &Session,
+    connected: &Connected,
+    loaded: &Loaded,
+    only: &[String],
+) -> Result<Plan, Failure> {
     let app = &loaded.app;
     let known: Vec<&str> = app.workloads().map(|workload| workload.name.as_str()).collect();
     let mut names: Vec<Name> = Vec::new();
@@ -81,7 +91,9 @@ pub(super) async fn make(session: &Session, connected: &Connected, loaded: &Load
             crate::commands::check::accept(&mut plan.findings, loaded);
             Ok(plan)
         }
-        Err(error) if error.kind() == ErrorKind::Blocked => Err(blocked(session, connected, loaded, error).await),
+        Err(error) if error.kind() == ErrorKind::Blocked => {
+            Err(blocked(session, connected, loaded, error).await)
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -90,7 +102,9 @@ pub(super) async fn make(session: &Session, connected: &Connected, loaded: &Load
 async fn blocked(session: &Session, connected: &Connected, loaded: &Loaded, error: Error) -> Failure {
     let shell = &session.shell;
     let orchestrator = &connected.orchestrator;
-    let Ok(facts) = orchestrator.facts(&connected.scope, Some(&loaded.app)).await else { return error.into() };
+    let Ok(facts) = orchestrator.facts(&connected.scope, Some(&loaded.app)).await else {
+        return error.into();
+    };
     let translation = orchestrator.platform().translate(&loaded.app, &connected.scope, &facts);
     let blocked = translation.findings.iter().filter(|finding| finding.blocks()).count();
     if blocked == 0 || shell.is_json() {
@@ -98,6 +112,13 @@ async fn blocked(session: &Session, connected: &Connected, loaded: &Loaded, erro
     }
     let rows = render::blocked(&translation.findings, &loaded.document, shell.width());
     shell.error(&format!("{rows}\n"));
-    let message = format!("{} cannot run {}: {}", connected.target.name, loaded.app.app, style::count(blocked, "field") + " blocked");
-    Error::new(ErrorKind::Blocked, message).with_help("change what is shown above; straddle check shows the same without an engine").into()
+    let message = format!(
+        "{} cannot run {}: {}",
+        connected.target.name,
+        loaded.app.app,
+        style::count(blocked, "field") + " blocked"
+    );
+    Error::new(ErrorKind::Blocked, message)
+        .with_help("change what is shown above; straddle check shows the same without an engine")
+        .into()
 }

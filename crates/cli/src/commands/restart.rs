@@ -22,7 +22,8 @@ pub(crate) async fn run(args: &RestartArgs, session: &Session) -> Outcome {
     let connected = session.connect_by_name().await?;
     let intent = Intent::Restart { services: args.services.clone() };
     let plan = connected.orchestrator.plan(&connected.scope, &intent).await?;
-    let what = if args.services.is_empty() { connected.scope.to_string() } else { style::list(&args.services) };
+    let what =
+        if args.services.is_empty() { connected.scope.to_string() } else { style::list(&args.services) };
     let change = Change {
         session,
         connected: &connected,

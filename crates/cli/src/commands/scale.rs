@@ -49,7 +49,8 @@ pub(crate) async fn run(args: &ScaleArgs, session: &Session) -> Outcome {
     }
     let connected = session.connect_by_name().await?;
     let plan = connected.orchestrator.plan(&connected.scope, &Intent::Scale { replicas }).await?;
-    let scaled: Vec<String> = args.services.iter().map(|one| format!("{} ×{}", style::bold(&one.service), one.number)).collect();
+    let scaled: Vec<String> =
+        args.services.iter().map(|one| format!("{} ×{}", style::bold(&one.service), one.number)).collect();
     let change = Change {
         session,
         connected: &connected,
@@ -58,7 +59,7 @@ pub(crate) async fn run(args: &ScaleArgs, session: &Session) -> Outcome {
         command: "scale",
         yes: args.yes,
         started,
-        done: format!("{} now", style::list(&scaled)),
+        done: format!("scaled {}", style::list(&scaled)),
         nothing: "as many replicas as that already",
     };
     change.carry_out().await

@@ -65,7 +65,10 @@ async fn run_plan(args: &UpArgs, file: &str, session: &Session) -> Outcome {
     if (plan.backend.as_str(), &plan.place) != (backend, &place) {
         let error = Error::new(
             ErrorKind::Conflict,
-            format!("{file} was made for {} ({}), and target {} is {backend} ({place})", plan.backend, plan.place, target.name),
+            format!(
+                "{file} was made for {} ({}), and target {} is {backend} ({place})",
+                plan.backend, plan.place, target.name
+            ),
         );
         return Err(Failure::Core(error.with_help("name the target that it was made for with -t")));
     }

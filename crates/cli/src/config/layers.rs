@@ -1,6 +1,9 @@
 //! The layers of the configuration as figment providers.
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use figment::{
     Error, Figment, Metadata, Profile, Provider,
@@ -9,7 +12,7 @@ use figment::{
 };
 
 use super::{Layers, Merged, PROJECT_FILE, closest, unreadable};
-use crate::{error::Failure, registry::Registry};
+use crate::{error::Failure, folder, registry::Registry};
 
 /// How environment variables of ours begin.
 pub(super) const PREFIX: &str = "STRADDLE_";
@@ -26,12 +29,15 @@ pub(super) fn figment(layers: &Layers<'_>, registry: &Registry) -> Result<Figmen
         figment = figment.merge(One::new("built in", &["target"], name));
     }
     for file in [user_file(layers), project_file(layers)].into_iter().flatten() {
-        figment = figment.merge(Toml::file_exact(file));
+        figment = figment.merge(TomlFile::read(file, layers.folder)?);
     }
     // Which targets there are decides how the names of variables are read.
     let known = figment.data_of_default().map_err(|error| unreadable(&error, layers.folder))?;
-    let targets: Vec<String> =
-        known.get("targets").and_then(Value::as_dict).map(|targets| targets.keys().cloned().collect()).unwrap_or_default();
+    let targets: Vec<String> = known
+        .get("targets")
+        .and_then(Value::as_dict)
+        .map(|targets| targets.keys().cloned().collect())
+        .unwrap_or_default();
     for (name, value) in layers.variables.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
         if let Some(path) = path_of(name, &targets)? {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -43,18 +49,25 @@ pub(super) fn figment(layers: &Layers<'_>, registry: &Registry) -> Result<Figmen
         let mut names: Vec<String> = figment
             .data_of_default()
             .ok()
-            .and_then(|values| values.get("targets").and_then(Value::as_dict).map(|targets| targets.keys().cloned().collect()))
+            .and_then(|values| {
+                values
+                    .get("targets")
+                    .and_then(Value::as_dict)
+                    .map(|targets| targets.keys().cloned().collect())
+            })
             .unwrap_or_default();
         names.sort();
         for name in names {
-            figment = figment.merge(One::new("--environment", &["targets", &name, "environment"], environment));
+            figment =
+                figment.merge(One::new("--environment", &["targets", &name, "environment"], environment));
         }
     }
     Ok(figment)
 }
 
 fn user_file(layers: &Layers<'_>) -> Option<PathBuf> {
-    let variable = |name: &str| layers.variables.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let variable =
+        |name: &str| layers.variables.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = variable("XDG_CONFIG_HOME").or_else(|| Some(variable("HOME")?.join(".config")))?;
     let file = folder.join("straddle").join("config.toml");
     file.is_file().then_some(file)
@@ -62,6 +75,35 @@ fn user_file(layers: &Layers<'_>) -> Option<PathBuf> {
 
 fn project_file(layers: &Layers<'_>) -> Option<PathBuf> {
     layers.project.ancestors().map(|folder| folder.join(PROJECT_FILE)).find(|file| file.is_file())
+}
+
+/// A file that was read, so that what is wrong with it can be said with its name.
+struct TomlFile {
+    path: PathBuf,
+    values: Dict,
+}
+
+impl TomlFile {
+    fn read(path: PathBuf, from: &Path) -> Result<Self, Failure> {
+        let name = folder::shown(&path, from);
+        let text = fs::read_to_string(&path)
+            .map_err(|error| Failure::usage(format!("{name} cannot be read: {error}")))?;
+        let values = <Toml as Format>::from_str(&text).map_err(|error| {
+            Failure::usage(format!("{name} is not valid TOML"))
+                .with_help(error.to_string().trim_end().replace('\n', "\n  "))
+        })?;
+        Ok(Self { path, values })
+    }
+}
+
+impl Provider for TomlFile {
+    fn metadata(&self) -> Metadata {
+        Metadata::from("file", self.path.as_path())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
+        Ok(Profile::Default.collect(self.values.clone()))
+    }
 }
 
 /// Returns the value that a variable sets; `None` for one that sets none.
@@ -78,9 +120,11 @@ fn path_of(variable: &str, targets: &[String]) -> Result<Option<Vec<String>>, Fa
     }
     let Some(rest) = rest.strip_prefix("TARGETS__") else {
         // Others may call their variables alike; what looks like a slip is not passed over.
-        return match closest(variable, ["STRADDLE_TARGET", "STRADDLE_TARGETS__", "STRADDLE_LOG"].into_iter()) {
+        return match closest(variable, ["STRADDLE_TARGET", "STRADDLE_TARGETS__", "STRADDLE_LOG"].into_iter())
+        {
             Some(other) if strsim::levenshtein(variable, other) <= 2 => {
-                Err(Failure::usage(format!("the environment variable {variable} is not known")).with_help(format!("did you mean {other}?")))
+                Err(Failure::usage(format!("the environment variable {variable} is not known"))
+                    .with_help(format!("did you mean {other}?")))
             }
             _ => Ok(None),
         };
@@ -88,7 +132,11 @@ fn path_of(variable: &str, targets: &[String]) -> Result<Option<Vec<String>>, Fa
     let parts: Vec<&str> = rest.split("__").collect();
     let plain = |name: &str| name.to_ascii_lowercase().replace('-', "_");
     let target = parts.first().copied().unwrap_or_default();
-    let target = targets.iter().find(|name| plain(name) == plain(target)).cloned().unwrap_or_else(|| target.to_ascii_lowercase());
+    let target = targets
+        .iter()
+        .find(|name| plain(name) == plain(target))
+        .cloned()
+        .unwrap_or_else(|| target.to_ascii_lowercase());
     let mut path = vec!["targets".to_owned(), target];
     let mut keep = false;
     for part in &parts[1..] {
@@ -97,7 +145,9 @@ fn path_of(variable: &str, targets: &[String]) -> Result<Option<Vec<String>>, Fa
     }
     if path.len() < 3 || path.iter().any(String::is_empty) {
         return Err(Failure::usage(format!("the environment variable {variable} names no setting"))
-            .with_help("write STRADDLE_TARGETS__<TARGET>__<SETTING>, such as STRADDLE_TARGETS__PROD__ENVIRONMENT"));
+            .with_help(
+                "write STRADDLE_TARGETS__<TARGET>__<SETTING>, such as STRADDLE_TARGETS__PROD__ENVIRONMENT",
+            ));
     }
     Ok(Some(path))
 }
@@ -111,7 +161,11 @@ struct One {
 
 impl One {
     fn new(origin: &str, path: &[&str], value: &str) -> Self {
-        Self { origin: origin.to_owned(), path: path.iter().map(|&key| key.to_owned()).collect(), value: value.to_owned() }
+        Self {
+            origin: origin.to_owned(),
+            path: path.iter().map(|&key| key.to_owned()).collect(),
+            value: value.to_owned(),
+        }
     }
 }
 
@@ -121,7 +175,8 @@ impl Provider for One {
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, Error> {
-        let (last, above) = self.path.split_last().ok_or_else(|| Error::from("a value without a name".to_owned()))?;
+        let (last, above) =
+            self.path.split_last().ok_or_else(|| Error::from("a value without a name".to_owned()))?;
         let mut dict = Dict::from([(last.clone(), Value::from(self.value.clone()))]);
         for key in above.iter().rev() {
             dict = Dict::from([(key.clone(), Value::from(dict))]);

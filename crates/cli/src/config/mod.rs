@@ -75,7 +75,8 @@ impl Config {
             Ok(values) => values,
             Err(error) => return Err(unreadable(&error, layers.folder)),
         };
-        let config = Self { figment, values, registry: registry.clone(), user_folder: layers.folder.to_owned() };
+        let config =
+            Self { figment, values, registry: registry.clone(), user_folder: layers.folder.to_owned() };
         config.check()?;
         Ok(config)
     }
@@ -87,7 +88,9 @@ impl Config {
 
     /// Returns the target that is meant where none is named.
     pub(crate) fn default_target(&self) -> Option<Sourced<String>> {
-        self.values.get("target").and_then(|value| Some(Sourced { value: value.as_str()?.to_owned(), origin: self.origin(value) }))
+        self.values
+            .get("target")
+            .and_then(|value| Some(Sourced { value: value.as_str()?.to_owned(), origin: self.origin(value) }))
     }
 
     /// Returns a target with everything checked.
@@ -97,7 +100,10 @@ impl Config {
             let failure = Failure::usage(format!("no target is called `{name}`"));
             return Err(match closest(name, names.iter().copied()) {
                 Some(other) => failure.with_help(format!("did you mean `{other}`?")),
-                None => failure.with_help(format!("there is {}; straddle.toml takes more", crate::style::list(&quoted(&names)))),
+                None => failure.with_help(format!(
+                    "there is {}; straddle.toml takes more",
+                    crate::style::list(&quoted(&names))
+                )),
             });
         };
         Target::read(self, name, value)
@@ -112,9 +118,10 @@ impl Config {
     }
 
     fn origin(&self, value: &Value) -> Origin {
-        self.figment.get_metadata(value.tag()).map_or_else(|| origin(&Metadata::named("built in"), &self.user_folder), |metadata| {
-            origin(metadata, &self.user_folder)
-        })
+        self.figment.get_metadata(value.tag()).map_or_else(
+            || origin(&Metadata::named("built in"), &self.user_folder),
+            |metadata| origin(metadata, &self.user_folder),
+        )
     }
 
     /// Refuses keys that nobody reads, so that a slip is not taken for a wish.
@@ -133,7 +140,10 @@ impl Config {
         if let Some(value) = self.values.get("target")
             && value.as_str().is_none()
         {
-            return Err(Failure::usage(format!("{}: `target` is not the name of a target", self.origin(value))));
+            return Err(Failure::usage(format!(
+                "{}: `target` is not the name of a target",
+                self.origin(value)
+            )));
         }
         if let Some(value) = self.values.get("targets") {
             let Some(targets) = value.as_dict() else {
@@ -142,7 +152,10 @@ impl Config {
             };
             for (name, target) in targets {
                 if target.as_dict().is_none() {
-                    return Err(Failure::usage(format!("{}: `targets.{name}` is not a table", self.origin(target))));
+                    return Err(Failure::usage(format!(
+                        "{}: `targets.{name}` is not a table",
+                        self.origin(target)
+                    )));
                 }
             }
         }
@@ -204,6 +217,7 @@ fn quoted(names: &[&str]) -> Vec<String> {
 
 /// Returns the known name that is closest to a mistyped one, if any is close.
 pub(crate) fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = known.map(|other| (strsim::jaro_winkler(name, other), other)).filter(|(score, _)| *score > 0.8);
+    let scored =
+        known.map(|other| (strsim::jaro_winkler(name, other), other)).filter(|(score, _)| *score > 0.8);
     scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, other)| other)
 }

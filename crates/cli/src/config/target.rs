@@ -39,7 +39,10 @@ impl Target {
             pins: BTreeMap::new(),
             values: vec![
                 ("backend".to_owned(), backend.1),
-                ("environment".to_owned(), Sourced { value: environment.value.to_string(), origin: environment.origin }),
+                (
+                    "environment".to_owned(),
+                    Sourced { value: environment.value.to_string(), origin: environment.origin },
+                ),
             ],
             backend: backend.0,
             environment: environment.value,
@@ -86,7 +89,12 @@ impl Target {
         let known: Vec<&str> = self.backend.pins().iter().map(|pin| pin.key).collect();
         for (pin, value) in reader.table(value, "pins")? {
             if !known.contains(&pin.as_str()) {
-                return Err(unknown(&reader.config.origin(value), pin, &format!("targets.{}.pins.", reader.name), &known));
+                return Err(unknown(
+                    &reader.config.origin(value),
+                    pin,
+                    &format!("targets.{}.pins.", reader.name),
+                    &known,
+                ));
             }
             let text = reader.text(value, &format!("pins.{pin}"))?;
             self.pins.insert(pin.clone(), text.clone());
@@ -99,7 +107,12 @@ impl Target {
         let own: Vec<&str> = self.backend.settings().iter().map(|setting| setting.key).collect();
         if !own.contains(&key) {
             let known: Vec<&str> = KEYS.into_iter().chain(own).collect();
-            return Err(unknown(&reader.config.origin(value), key, &format!("targets.{}.", reader.name), &known));
+            return Err(unknown(
+                &reader.config.origin(value),
+                key,
+                &format!("targets.{}.", reader.name),
+                &known,
+            ));
         }
         let text = reader.text(value, key)?;
         self.settings.insert(key.to_owned(), text.clone());
@@ -118,7 +131,10 @@ impl Reader<'_> {
     fn backend(&self, dict: &Dict, target: &Value) -> Result<(Arc<dyn Backend>, Sourced<String>), Failure> {
         let known: Vec<String> = self.config.registry().names().map(|name| format!("`{name}`")).collect();
         let Some(value) = dict.get("backend") else {
-            let origin = dict.values().next().map_or_else(|| self.config.origin(target), |value| self.config.origin(value));
+            let origin = dict
+                .values()
+                .next()
+                .map_or_else(|| self.config.origin(target), |value| self.config.origin(value));
             return Err(Failure::usage(format!("{origin}: target `{}` names no backend", self.name))
                 .with_help(format!("write backend = \"NAME\"; known are {}", style::list(&known))));
         };
@@ -126,7 +142,8 @@ impl Reader<'_> {
         match self.config.registry().get(&text.value) {
             Some(backend) => Ok((Arc::clone(backend), text)),
             None => {
-                let close = closest(&text.value, self.config.registry().names()).map(|name| format!("did you mean `{name}`? "));
+                let close = closest(&text.value, self.config.registry().names())
+                    .map(|name| format!("did you mean `{name}`? "));
                 Err(self
                     .wrong(value, "backend", &format!("is `{}`, and no backend is called so", text.value))
                     .with_help(format!("{}known are {}", close.unwrap_or_default(), style::list(&known))))
@@ -137,7 +154,9 @@ impl Reader<'_> {
     fn environment(&self, dict: &Dict) -> Result<Sourced<Name>, Failure> {
         let Some(value) = dict.get("environment") else {
             let origin = Origin { name: "default".to_owned(), folder: PathBuf::new(), is_variable: false };
-            let value = DEFAULT_ENVIRONMENT.parse().map_err(|_| Failure::usage("the default environment has no name"))?;
+            let value = DEFAULT_ENVIRONMENT
+                .parse()
+                .map_err(|_| Failure::usage("the default environment has no name"))?;
             return Ok(Sourced { value, origin });
         };
         let Sourced { value: text, origin } = self.text(value, "environment")?;
@@ -150,7 +169,9 @@ impl Reader<'_> {
     }
 
     fn table<'v>(&self, value: &'v Value, key: &str) -> Result<&'v Dict, Failure> {
-        value.as_dict().ok_or_else(|| self.wrong(value, key, "is not a table").with_help(format!("write [targets.{}.{key}]", self.name)))
+        value.as_dict().ok_or_else(|| {
+            self.wrong(value, key, "is not a table").with_help(format!("write [targets.{}.{key}]", self.name))
+        })
     }
 
     fn text(&self, value: &Value, key: &str) -> Result<Sourced<String>, Failure> {

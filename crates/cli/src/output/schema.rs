@@ -4,8 +4,8 @@ use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
 
 use super::{
-    CapabilitiesOutput, CheckOutput, DoneOutput, ErrorOutput, EventOutput, FilesOutput, ForwardOutput, HistoryOutput, LogOutput,
-    PlanOutput, ProgressOutput, RunOutput, StatusOutput, TargetsOutput,
+    CapabilitiesOutput, CheckOutput, DoneOutput, ErrorOutput, EventOutput, FilesOutput, ForwardOutput,
+    HistoryOutput, LogOutput, PlanOutput, ProgressOutput, RunOutput, StatusOutput, TargetsOutput,
 };
 
 /// Makes the JSON Schema of all outputs: one definition a command, and the document is one of them.

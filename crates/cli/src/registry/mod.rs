@@ -40,7 +40,12 @@ pub trait Backend: Debug + Send + Sync {
     /// # Errors
     ///
     /// [`Unavailable`](straddle_core::error::ErrorKind::Unavailable) where the engine does not answer.
-    async fn pinned(&self, orchestrator: &dyn Orchestrator, settings: &Settings, pin: &str) -> Result<Vec<String>>;
+    async fn pinned(
+        &self,
+        orchestrator: &dyn Orchestrator,
+        settings: &Settings,
+        pin: &str,
+    ) -> Result<Vec<String>>;
 }
 
 /// A setting of a target, with what it means.
@@ -59,7 +64,7 @@ pub struct Settings {
     pub values: BTreeMap<String, String>,
     /// The environment variables, for what the ecosystem's own tools read there.
     pub variables: BTreeMap<String, String>,
-    /// The folder from which relative paths count.
+    /// The folder of the spec, from which relative paths in it count.
     pub folder: PathBuf,
 }
 
@@ -94,10 +99,11 @@ impl Registry {
     /// Returns the backends that were built in.
     #[must_use]
     pub fn built_in() -> Self {
-        Self::new([
+        let backends: Vec<Arc<dyn Backend>> = vec![
             #[cfg(feature = "docker")]
-            Arc::new(docker::Docker) as Arc<dyn Backend>,
-        ])
+            Arc::new(docker::Docker),
+        ];
+        Self::new(backends)
     }
 
     /// Returns the backend of a name.

@@ -35,13 +35,12 @@ impl Assessment<'_> {
         self.findings.iter().filter(move |finding| finding.kind == kind)
     }
 
-    /// Returns the file and line of a finding.
-    pub(crate) fn place(&self, finding: &Finding) -> Option<String> {
-        place(self.document, finding)
-    }
-
     fn summary(&self) -> String {
-        let verdict = if self.of(FindingKind::Blocked).next().is_some() { style::bad("cannot run") } else { style::good("can run") };
+        let verdict = if self.of(FindingKind::Blocked).next().is_some() {
+            style::bad("cannot run")
+        } else {
+            style::good("can run")
+        };
         let mut words = vec![verdict];
         for kind in [FindingKind::Blocked, FindingKind::Adapted, FindingKind::Ignored] {
             let number = self.of(kind).count();
@@ -69,7 +68,8 @@ fn place(document: &Document, finding: &Finding) -> Option<String> {
 ///
 /// `verbose` shows what is accepted, what is meant for others, and notes too.
 pub(crate) fn assessments(assessments: &[Assessment<'_>], verbose: bool, width: usize) -> String {
-    let heads: Vec<String> = assessments.iter().map(|one| format!("{} on {}:", one.app, one.target)).collect();
+    let heads: Vec<String> =
+        assessments.iter().map(|one| format!("{} on {}:", one.app, one.target)).collect();
     let longest = heads.iter().map(|head| head.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for (one, head) in assessments.iter().zip(&heads) {
@@ -77,8 +77,13 @@ pub(crate) fn assessments(assessments: &[Assessment<'_>], verbose: bool, width: 
     }
     let mut details = String::new();
     for one in assessments {
-        let shown: Vec<&Finding> =
-            one.findings.iter().filter(|finding| verbose || (finding.accepted.is_none() && finding.kind != FindingKind::Elsewhere)).collect();
+        let shown: Vec<&Finding> = one
+            .findings
+            .iter()
+            .filter(|finding| {
+                verbose || (finding.accepted.is_none() && finding.kind != FindingKind::Elsewhere)
+            })
+            .collect();
         let notes = if verbose { one.notes } else { &[] };
         if shown.is_empty() && notes.is_empty() {
             continue;
@@ -92,12 +97,24 @@ pub(crate) fn assessments(assessments: &[Assessment<'_>], verbose: bool, width: 
     text.push_str(&details);
     if verbose {
         for one in assessments.iter().filter(|one| one.facts.assumed && !one.facts.values.is_empty()) {
-            let facts: Vec<String> = one.facts.values.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect();
-            text.push_str(&style::faint(format!("\n  taken for granted on {}: {}", one.target, facts.join(", "))));
+            let facts: Vec<String> =
+                one.facts.values.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect();
+            text.push_str(&style::faint(format!(
+                "\n  taken for granted on {}: {}",
+                one.target,
+                facts.join(", ")
+            )));
             text.push('\n');
         }
-    } else if assessments.iter().any(|one| one.facts.assumed && !one.facts.values.is_empty() && !one.findings.is_empty()) {
-        let _ = writeln!(text, "\n  {}", style::faint("No engine was asked (--live asks); -v shows what was taken for granted."));
+    } else if assessments
+        .iter()
+        .any(|one| one.facts.assumed && !one.facts.values.is_empty() && !one.findings.is_empty())
+    {
+        let _ = writeln!(
+            text,
+            "\n  {}",
+            style::faint("No engine was asked (--live asks); -v shows what was taken for granted.")
+        );
     }
     text
 }
@@ -112,8 +129,10 @@ fn rows(findings: &[&Finding], document: &Document, width: usize) -> String {
     let mut sorted = findings.to_vec();
     sorted.sort_by_key(|finding| finding.kind);
     let rows: Vec<Row<'_>> = sorted.into_iter().map(|finding| Row::new(finding, document)).collect();
-    let paths = rows.iter().map(|row| row.path.chars().count()).filter(|length| *length <= COLUMN).max().unwrap_or(0);
-    let heads = rows.iter().map(|row| row.head.chars().count()).filter(|length| *length <= COLUMN).max().unwrap_or(0);
+    let paths =
+        rows.iter().map(|row| row.path.chars().count()).filter(|length| *length <= COLUMN).max().unwrap_or(0);
+    let heads =
+        rows.iter().map(|row| row.head.chars().count()).filter(|length| *length <= COLUMN).max().unwrap_or(0);
     rows.iter().map(|row| row.render(paths, heads, width)).collect()
 }
 

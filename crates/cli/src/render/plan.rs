@@ -14,7 +14,9 @@ const VALUE: usize = 60;
 /// Returns the line that says what is dealt with and where: `shop on prod (…)`.
 pub(crate) fn title(app: &str, environment: &str, target: &str, place: &str) -> String {
     let environment = match environment {
-        environment if environment == straddle_core::scope::DEFAULT_ENVIRONMENT || environment == target => String::new(),
+        environment if environment == straddle_core::scope::DEFAULT_ENVIRONMENT || environment == target => {
+            String::new()
+        }
         environment => format!(", environment {environment}"),
     };
     format!("{} on {} ({place}{environment})", style::bold(app), style::bold(target))
@@ -37,7 +39,8 @@ pub(crate) fn plan(plan: &Plan) -> String {
     }
     let mut text = String::new();
     for (step, summary) in plan.steps.iter().zip(&summaries) {
-        let mut line = format!("  {} {:kinds$}  {:names$}", sign(step.action), step.resource.kind, step.resource.name);
+        let mut line =
+            format!("  {} {:kinds$}  {:names$}", sign(step.action), step.resource.kind, step.resource.name);
         for (at, column) in summary.iter().enumerate() {
             let width = widths.get(at).copied().unwrap_or(0);
             line.push_str(&format!("  {column:width$}"));
@@ -98,7 +101,12 @@ fn changes(changes: &[FieldChange]) -> String {
     let value = |value: &Option<Value>| value.as_ref().map_or_else(|| "not set".to_owned(), show);
     let mut text = String::new();
     for change in changes {
-        text.push_str(&format!("      {:longest$}  {} → {}\n", change.path, value(&change.from), value(&change.to)));
+        text.push_str(&format!(
+            "      {:longest$}  {} → {}\n",
+            change.path,
+            value(&change.from),
+            value(&change.to)
+        ));
     }
     text
 }
@@ -148,7 +156,12 @@ mod tests {
             findings: Vec::new(),
             fingerprint: Fingerprint(String::new()),
         };
-        let text = format!("{}\n{}{}\n", title("shop", "default", "docker", &plan.place), super::plan(&plan), plan_counts(&plan));
+        let text = format!(
+            "{}\n{}{}\n",
+            title("shop", "default", "docker", &plan.place),
+            super::plan(&plan),
+            plan_counts(&plan)
+        );
         strip_str(&text).to_string()
     }
 
@@ -165,14 +178,27 @@ mod tests {
 
     #[test]
     fn changes_stand_below_their_row() {
-        let mut web = step(1, Action::Update, "service", "web", "×3  rolling: never fewer than 3 healthy, at most 6 running");
+        let mut web = step(
+            1,
+            Action::Update,
+            "service",
+            "web",
+            "×3  rolling: never fewer than 3 healthy, at most 6 running",
+        );
         web.revision = Some(RevisionChange { from: Some(7), to: 8 });
-        let change = |path: &str, from: Option<Value>, to: Option<Value>| FieldChange { path: path.to_owned(), from, to };
+        let change = |path: &str, from: Option<Value>, to: Option<Value>| FieldChange {
+            path: path.to_owned(),
+            from,
+            to,
+        };
         web.changes = vec![
             change("containers.web.image", Some(json!("shop/web:1.4.2")), Some(json!("shop/web:1.5.0"))),
             change("containers.web.env.LOG", Some(json!("info")), Some(json!("debug"))),
             change("containers.web.command", None, Some(json!(["serve", "--all"]))),
         ];
-        insta::assert_snapshot!(shown(vec![web, step(2, Action::Delete, "task", "report", "was scheduled 03:00 Europe/Berlin")]));
+        insta::assert_snapshot!(shown(vec![
+            web,
+            step(2, Action::Delete, "task", "report", "was scheduled 03:00 Europe/Berlin")
+        ]));
     }
 }

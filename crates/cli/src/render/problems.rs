@@ -51,7 +51,8 @@ fn one(problems: &Problems, problem: &Problem, several: bool, width: usize) -> S
         return text;
     };
     let file = if several { format!("{}, ", shown(&place.source)) } else { String::new() };
-    let mut text = format!("  {file}line {}, column {}: {}\n", place.line, place.column, style::bold(&problem.message));
+    let mut text =
+        format!("  {file}line {}, column {}: {}\n", place.line, place.column, style::bold(&problem.message));
     text.push_str(&excerpt(&place, problem.help.as_deref(), width));
     for (span, label) in &problem.related {
         text.push_str(&related(problems, *span, label, &place, width));
@@ -61,7 +62,8 @@ fn one(problems: &Problems, problem: &Problem, several: bool, width: usize) -> S
 
 fn related(problems: &Problems, span: Span, label: &str, main: &Place, width: usize) -> String {
     let Some(place) = problems.place(span) else { return String::new() };
-    let file = if place.source == main.source { String::new() } else { format!("  {}:\n", shown(&place.source)) };
+    let file =
+        if place.source == main.source { String::new() } else { format!("  {}:\n", shown(&place.source)) };
     file + &excerpt(&place, Some(label), width)
 }
 
@@ -74,8 +76,10 @@ fn excerpt(place: &Place, words: Option<&str>, width: usize) -> String {
     let length = place.text.chars().count();
     // A long line is cut around the mistake.
     let from = if length > room && column > BEFORE { column - BEFORE } else { 0 };
-    let line: String = place.text.chars().skip(from).take(room).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let carets = "^".repeat((place.end_column - place.column).max(1).min(room.saturating_sub(column - from).max(1)));
+    let line: String =
+        place.text.chars().skip(from).take(room).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let carets =
+        "^".repeat((place.end_column - place.column).max(1).min(room.saturating_sub(column - from).max(1)));
     let indent = " ".repeat(column - from);
     let mut text = format!("{}{}\n", style::faint(&number), line.trim_end());
     text.push_str(&format!("{}{indent}{}", style::faint(&margin), style::bad(&carets)));
@@ -102,7 +106,10 @@ mod tests {
 
     #[test]
     fn every_problem_has_its_line() {
-        insta::assert_snapshot!(shown("app: shop\nservices:\n  web:\n    image: shop/web:1\n    replica: 3\n    resources: {memory: 512M}\n", 100));
+        insta::assert_snapshot!(shown(
+            "app: shop\nservices:\n  web:\n    image: shop/web:1\n    replica: 3\n    resources: {memory: 512M}\n",
+            100
+        ));
     }
 
     #[test]
@@ -112,7 +119,11 @@ mod tests {
 
     #[test]
     fn a_long_line_is_cut_around_the_mistake() {
-        let line = format!("services: {{web: {{image: a, env: {{LONG: {}}}, replica: 3, command: [{}]}}}}", "x".repeat(200), "y".repeat(200));
+        let line = format!(
+            "services: {{web: {{image: a, env: {{LONG: {}}}, replica: 3, command: [{}]}}}}",
+            "x".repeat(200),
+            "y".repeat(200)
+        );
         insta::assert_snapshot!(shown(&format!("app: shop\n{line}\n"), 80));
     }
 }

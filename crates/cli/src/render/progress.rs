@@ -56,9 +56,19 @@ impl Progress {
         let labels: BTreeMap<u32, Label> = plan
             .steps
             .iter()
-            .map(|step| (step.id, Label { text: resource_label(&step.resource), small: is_small(&step.resource.kind) }))
+            .map(|step| {
+                (
+                    step.id,
+                    Label { text: resource_label(&step.resource), small: is_small(&step.resource.kind) },
+                )
+            })
             .collect();
-        let longest = labels.values().filter(|label| !label.small).map(|label| label.text.chars().count()).max().unwrap_or(0);
+        let longest = labels
+            .values()
+            .filter(|label| !label.small)
+            .map(|label| label.text.chars().count())
+            .max()
+            .unwrap_or(0);
         let bars = shell.draws().then(|| Bars { all: MultiProgress::new(), running: BTreeMap::new() });
         shell.set_bars(bars.as_ref().map(|bars| bars.all.clone()));
         let state = State {
@@ -108,18 +118,33 @@ impl Progress {
             }
             Event::StepFailed { step, text, elapsed } => {
                 let text = text.lines().next().unwrap_or_default();
+                // The name stands in front of the line already.
+                let name =
+                    state.labels.get(step).map(|label| format!("{}: ", label.text)).unwrap_or_default();
+                let text = text.strip_prefix(&name).unwrap_or(text);
                 self.ended(&mut state, *step, &style::bad("✗"), text, *elapsed);
             }
             Event::StepSkipped { step } => {
                 if let Some(label) = state.labels.get(step) {
-                    let line = format!("  {} {:width$}  not begun\n", style::faint("-"), label.text, width = state.longest);
+                    let line = format!(
+                        "  {} {:width$}  not begun\n",
+                        style::faint("-"),
+                        label.text,
+                        width = state.longest
+                    );
                     self.shell.say(&line);
                 }
             }
-            Event::Pull { step, image, current, total } => self.pull(&mut state, *step, image, *current, *total),
+            Event::Pull { step, image, current, total } => {
+                self.pull(&mut state, *step, image, *current, *total)
+            }
             Event::FailureSeen { step, failure } => state.show(*step, &failure.summary),
             Event::Retrying { operation, reason, delay } => {
-                let line = format!("  {} {operation} again in {}: {reason}\n", style::warn("~"), style::seconds(*delay));
+                let line = format!(
+                    "  {} {operation} again in {}: {reason}\n",
+                    style::warn("~"),
+                    style::seconds(*delay)
+                );
                 self.shell.say(&line);
             }
             // Kinds that a later library adds are no reason to stop.
@@ -137,8 +162,11 @@ impl Progress {
         }
         let longest = state.longest;
         if let Some(bars) = &mut state.bars {
-            let style = ProgressStyle::with_template("  {spinner} {prefix}  {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
-            let bar = bars.all.add(ProgressBar::new_spinner().with_style(style).with_prefix(format!("{text:longest$}")));
+            let style = ProgressStyle::with_template("  {spinner} {prefix}  {msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let bar = bars
+                .all
+                .add(ProgressBar::new_spinner().with_style(style).with_prefix(format!("{text:longest$}")));
             bar.enable_steady_tick(Duration::from_millis(120));
             bars.running.insert(step, bar);
         }
@@ -175,13 +203,18 @@ impl Progress {
 
     fn line(&self, sign: &str, text: &str, elapsed: Duration) {
         // Long texts keep their end: whoever reads it wants to know why.
-        self.shell.say(&format!("  {sign} {:TIME_COLUMN$}  {}\n", text.trim_end(), style::faint(style::seconds(elapsed))));
+        self.shell.say(&format!(
+            "  {sign} {:TIME_COLUMN$}  {}\n",
+            text.trim_end(),
+            style::faint(style::seconds(elapsed))
+        ));
     }
 
     fn pull(&self, state: &mut State, step: u32, image: &str, current: u64, total: u64) {
         let is_new = state.pulls.insert(image.to_owned());
         if state.bars.is_some() {
-            let share = if total > 0 { format!(" {} of {}", bytes(current), bytes(total)) } else { String::new() };
+            let share =
+                if total > 0 { format!(" {} of {}", bytes(current), bytes(total)) } else { String::new() };
             state.show(step, &format!("pulling {image}{share}"));
         } else if is_new {
             self.shell.say(&format!("  {} pulling {image}\n", style::faint("-")));

@@ -18,7 +18,7 @@ struct Cell {
 
 impl Table {
     pub(crate) fn new(head: &[&str]) -> Self {
-        Self { head: head.iter().map(|title| title.to_uppercase()).collect(), rows: Vec::new(), indent: 2 }
+        Self { head: head.iter().map(|&title| title.to_owned()).collect(), rows: Vec::new(), indent: 2 }
     }
 
     /// Sets how far it is moved to the right.
@@ -41,13 +41,17 @@ impl Table {
     pub(crate) fn render(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).chain([self.head.len()]).max().unwrap_or(0);
         let width = |column: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.text.chars().count());
+            let cells =
+                self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.text.chars().count());
             cells.chain(self.head.get(column).map(|title| title.chars().count())).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         let mut text = String::new();
         if self.head.iter().any(|title| !title.is_empty()) {
-            let titles = self.head.iter().map(|title| (title.as_str(), Some((|title| style::faint(title)) as fn(&str) -> String)));
+            let titles = self
+                .head
+                .iter()
+                .map(|title| (title.as_str(), Some((|title| style::faint(title)) as fn(&str) -> String)));
             line(&mut text, self.indent, &widths, titles);
         }
         for row in &self.rows {
@@ -84,11 +88,14 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_no_line_ends_with_spaces() {
-        let mut table = Table::new(&["service", "healthy", "image"]);
+        let mut table = Table::new(&["SERVICE", "HEALTHY", "IMAGE"]);
         table.row(["web", "3/3", "shop/web:1"]);
         table.row(["backend", "", ""]);
         table.row(["x", "", "y"]);
         let shown = strip_str(&table.render()).to_string();
-        assert_eq!(shown, "  SERVICE  HEALTHY  IMAGE\n  web      3/3      shop/web:1\n  backend\n  x                 y\n");
+        assert_eq!(
+            shown,
+            "  SERVICE  HEALTHY  IMAGE\n  web      3/3      shop/web:1\n  backend\n  x                 y\n"
+        );
     }
 }

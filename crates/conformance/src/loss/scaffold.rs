@@ -69,6 +69,7 @@ fn key(segments: &[LeafSegment], at: usize, example: &str) -> String {
         "containers" => "main",
         "depends_on" => "side",
         "after" => "first",
+        "files" | "secret_files" => "/etc/app.conf",
         "volumes" if at == 1 => "data",
         "volumes" => "/data",
         _ => example,
@@ -126,7 +127,12 @@ fn fit(pattern: &str, path: &FieldPath, document: &mut Value) {
         }
         "http" => *place(document, &parent.child("port")) = json!("http"),
         "grpc_service" => *place(document, &parent.child("grpc")) = json!("grpc"),
-        "size" if pattern.starts_with("volumes.*.ephemeral") => {}
+        // The other port has the name that this one gets.
+        "name" if pattern.ends_with("ports[*].name") => {
+            if let Some(ports) = parent.parent().and_then(|list| place(document, &list).as_array_mut()) {
+                ports.truncate(1);
+            }
+        }
         _ => {}
     }
     if field == "status" || pattern.contains("headers") {

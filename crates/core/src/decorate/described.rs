@@ -15,7 +15,7 @@ impl Decorator for Described {
     {
         next().await.map_err(|error| {
             let error = error.with_operation(call.operation().name());
-            let mut missing = |key: &'static str| !error.context().iter().any(|(known, _)| *known == key);
+            let missing = |key: &'static str| !error.context().iter().any(|(known, _)| *known == key);
             let (scope, workload) = (missing("scope"), missing("workload"));
             let error = if scope { error.with_context("scope", call.scope().to_string()) } else { error };
             match call.workload() {

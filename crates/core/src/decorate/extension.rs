@@ -126,7 +126,8 @@ impl<O: Orchestrator + ?Sized> OrchestratorExt for O {
     async fn wait_healthy(&self, scope: &Scope, limit: Duration, context: &Context) -> Result<Status> {
         let mut last = None;
         let watch = watch(self, scope, &mut last);
-        let over = select(context.clock.sleep(limit), pin!(context.cancel.cancelled()));
+        let cancelled = pin!(context.cancel.cancelled());
+        let over = select(context.clock.sleep(limit), cancelled);
         let cancelled = match select(pin!(watch), over).await {
             Either::Left((status, _)) => return status,
             Either::Right((Either::Left(_), _)) => false,

@@ -22,9 +22,9 @@ impl Schedule {
     /// Reads the dependencies of a plan.
     pub(super) fn new(plan: &Plan) -> Result<Self> {
         let invalid = |text: String| Error::new(ErrorKind::Invalid, text).with_help("make the plan again");
-        let mut positions = BTreeMap::new();
+        let mut positions: BTreeMap<u32, usize> = BTreeMap::new();
         let mut waits_for = Vec::with_capacity(plan.steps.len());
-        let mut awaited_by = vec![Vec::new(); plan.steps.len()];
+        let mut awaited_by: Vec<Vec<usize>> = vec![Vec::new(); plan.steps.len()];
         for (at, step) in plan.steps.iter().enumerate() {
             let mut needed = BTreeSet::new();
             for id in &step.depends_on {

@@ -73,7 +73,7 @@ pub(super) fn fingerprint(state: &State, scope: &Scope) -> Fingerprint {
             json!([name, service.current, service.desired, service.settings, service.generation, service.highest, revisions])
         })
         .collect();
-    let groups: Vec<Value> = state.groups.values().filter(|group| group.spec.scope == *scope).filter_map(|group| match &group.spec.role {
+    let groups = state.groups.values().filter(|group| group.spec.scope == *scope).filter_map(|group| match &group.spec.role {
         Role::Replica { generation, .. } => Some(json!([group.spec.name, generation])),
         Role::Run { hash, record: true, .. } => Some(json!([group.spec.name, hash])),
         // Whoever runs a task by hand disturbs no plan.
@@ -333,6 +333,19 @@ fn templates<'a>(app: &'a App, translation: &Translation) -> BTreeMap<&'a str, T
     templates
 }
 
+/// Puts together what a task runs by request, with another command for its essential container where one is given.
+pub(super) fn task_template(app: &App, translation: &Translation, task: &str, command: Option<Vec<String>>) -> Result<Template> {
+    let missing = || Error::not_found(format!("task {task}"));
+    let mut template = templates(app, translation).remove(task).ok_or_else(missing)?;
+    let model = app.workload(task).ok_or_else(missing)?.template;
+    if let Some(command) = command {
+        let essential: Vec<&str> = model.containers.keys().map(|name| name.as_str()).filter(|name| model.is_essential(name)).collect();
+        let name = essential.iter().find(|name| **name == task).or(essential.first()).ok_or_else(missing)?;
+        template.task["containers"][*name]["command"] = command.into();
+    }
+    Ok(template)
+}
+
 /// Returns the part of a document with certain keys.
 fn part(document: &Value, keep: impl Fn(&str) -> bool) -> Value {
     let map = document.as_object().into_iter().flatten().filter(|(key, _)| keep(key));
@@ -426,14 +439,20 @@ fn is_so(state: &State, scope: &Scope, record: &ServiceRecord, target: &Target, 
 }
 
 fn differences(record: &ServiceRecord, target: &Target) -> Vec<FieldChange> {
+    let before = record.current().map(|revision| &revision.template);
+    // The id of an image is only of interest where its name stays.
+    let ids = |template: &Template| -> BTreeMap<String, String> {
+        let both = |image: &String| before.is_some_and(|before| before.images.contains_key(image)) && target.template.images.contains_key(image);
+        template.images.iter().filter(|(image, _)| both(image)).map(|(image, id)| (image.clone(), id.clone())).collect()
+    };
     let document = |template: Option<&Template>, settings: &Value, desired: u32| {
         let parts = template.map(|template| &template.task).into_iter().chain([settings]);
         let mut document: Map<String, Value> = parts.filter_map(Value::as_object).flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
         document.insert("replicas".to_owned(), desired.into());
-        document.insert("image_ids".to_owned(), json!(template.map(|template| &template.images)));
+        document.insert("image_ids".to_owned(), json!(template.map(&ids)));
         document.insert("after".to_owned(), json!(template.map(|template| &template.after)));
         Value::Object(document)
     };
-    let from = document(record.current().map(|revision| &revision.template), &record.settings, record.desired);
+    let from = document(before, &record.settings, record.desired);
     changes(&from, &document(Some(&target.template), &target.settings, target.desired))
 }

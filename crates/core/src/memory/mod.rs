@@ -26,7 +26,7 @@
 //! let orchestrator = world.orchestrator();
 //! let context = Context::new().with_clock(Arc::new(clock.clone()));
 //! let failed = clock.run(orchestrator.apply(&Scope::new(&app.app), app.clone(), &context)).unwrap().unwrap_err();
-//! assert_eq!(failed.to_string(), "web: the new version exits at once (exit 1, three times in a row)");
+//! assert_eq!(failed.to_string(), "web: exits at once (exit 1, three times in a row)");
 //! ```
 //!
 //! What it does not do: it uses no CPU, memory, disk or network, so that limits of these are kept but never reached, save that a container

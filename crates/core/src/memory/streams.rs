@@ -28,11 +28,11 @@ pub(super) fn events(client: &Client, scope: &Scope, options: &EventOptions) -> 
 
 /// Reports the output of containers.
 pub(super) fn logs(client: &Client, scope: &Scope, options: LogOptions) -> Result<BoxStream<'static, Result<LogLine>>> {
-    let first = client.read(|state| {
+    let (first, from) = client.read(|state| {
         exists(state, scope, &options)?;
-        Ok::<_, Error>(kept(state, scope, &options))
+        Ok::<_, Error>((kept(state, scope, &options), state.sequence()))
     })??;
-    let (from, follow_on) = (client.read(State::sequence)?, options.follow);
+    let follow_on = options.follow;
     let scope = scope.clone();
     let look = move |state: &State, last: &mut u64| {
         let new = state.log.iter().filter(|entry| entry.sequence > *last && entry.scope == scope && fits(&options, &entry.line));

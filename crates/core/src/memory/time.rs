@@ -74,7 +74,8 @@ impl VirtualClock {
         let due = {
             let mut inner = self.lock();
             inner.now = inner.now.max(time);
-            let later = inner.sleepers.split_off(&(inner.now, u64::MAX));
+            let now = inner.now;
+            let later = inner.sleepers.split_off(&(now, u64::MAX));
             std::mem::replace(&mut inner.sleepers, later)
         };
         due.into_values().for_each(Waker::wake);

@@ -193,8 +193,10 @@ fn fill_in(document: &mut Map<String, Value>, app: &App, container: &Container) 
         }
     }
     if !container.env_files.is_empty() {
-        let entries = |file: &crate::model::EnvFile| file.entries().iter().map(|(name, value)| (name.clone(), value.clone().into()));
-        let files = container.env_files.iter().map(|file| json!({"path": file.path(), "entries": entries(file).collect::<Map<_, _>>()}));
+        let files = container.env_files.iter().map(|file| {
+            let entries: BTreeMap<&str, &str> = file.entries().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            json!({"path": file.path(), "entries": entries})
+        });
         document.insert("env_files".to_owned(), files.collect());
     }
 }

@@ -10,6 +10,7 @@ mod container;
 mod expose;
 mod files;
 mod health;
+mod hints;
 mod identity;
 mod logging;
 mod network;
@@ -35,6 +36,7 @@ pub use container::{
 pub use expose::{Expose, Scheme};
 pub use files::{ConfigFile, EnvFile, LocalFile};
 pub use health::{Health, Probe, ProbeKind};
+pub use hints::Hint;
 pub use identity::Identity;
 pub use logging::{LogMode, Logging};
 pub use network::Network;

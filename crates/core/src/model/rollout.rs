@@ -12,10 +12,10 @@ pub struct Rollout {
     #[spec(default = RolloutStrategy::Rolling)]
     pub strategy: RolloutStrategy,
     /// The share of replicas that stays healthy, rounded up.
-    #[spec(default = Percent::new(100))]
+    #[spec(default = Percent::new(100), example = "50%", example = "100%")]
     pub min_healthy: Percent,
     /// The share of replicas that may run at once, rounded down.
-    #[spec(default = Percent::new(200))]
+    #[spec(default = Percent::new(200), example = "200%", example = "300%")]
     pub max_running: Percent,
     /// What happens when the new revision does not become healthy.
     #[spec(default = Rollback::OnFailure)]

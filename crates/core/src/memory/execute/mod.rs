@@ -21,7 +21,10 @@ pub(super) async fn execute(client: &Client, plan: &Plan, step: &Step, context: 
             Ok(String::new())
         }
         Work::CreateVolume { name } => {
-            client.change("create_volume", |state| Ok(drop(state.volumes.entry((scope, name)).or_default())))?;
+            client.change("create_volume", |state| {
+                state.volumes.entry((scope, name)).or_default();
+                Ok(())
+            })?;
             Ok(String::new())
         }
         Work::RemoveNetwork => {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::Value;
 
-use super::{super::world::State, take_away};
+use super::take_away;
 use crate::{
     error::{Error, Result},
     event::Event,
@@ -13,7 +13,7 @@ use crate::{
         client::Client,
         diff::Target,
         document::{RollbackMode, Settings, Template, read},
-        world::{Group, GroupSpec, GroupState, Revision, Role, SeenFailure, ServiceRecord},
+        world::{Group, GroupSpec, GroupState, Revision, Role, SeenFailure, ServiceRecord, State},
     },
     orchestrator::Context,
     plan::Step,
@@ -147,6 +147,7 @@ impl Rollout<'_> {
     /// Brings the service there. With `since`, failures seen after that moment end it; without, only its deadline does.
     async fn converge(&self, since: Option<u64>) -> Result<Ended> {
         let mut best = (0, usize::MAX);
+        let mut reported = None;
         let mut progressed = self.client.world().clock().monotonic();
         loop {
             if self.context.cancel.is_cancelled() {
@@ -161,6 +162,9 @@ impl Rollout<'_> {
             if healthy > best.0 || old < best.1 {
                 best = (healthy.max(best.0), old.min(best.1));
                 progressed = view.now;
+            }
+            if reported != Some(healthy) {
+                reported = Some(healthy);
                 self.context.events.progress(self.step, format!("{healthy}/{} healthy", self.desired));
             }
             if self.is_there(&view) {

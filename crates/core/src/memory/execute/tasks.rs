@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{super::world::State, take_away};
+use super::take_away;
 use crate::{
     error::{Error, ErrorKind, Result},
     event::Event,
@@ -13,7 +13,7 @@ use crate::{
         client::Client,
         diff::{TaskTarget, is_record},
         document::Template,
-        world::{Group, GroupSpec, GroupState, Role},
+        world::{Group, GroupSpec, GroupState, Role, State},
     },
     orchestrator::{Context, Output, RunOutcome},
     plan::Step,

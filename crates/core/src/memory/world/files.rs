@@ -16,7 +16,7 @@ enum Place {
 
 impl State {
     /// Reads a file as a container sees it.
-    pub(super) fn read_file(&self, group: &str, container: &str, path: &str) -> Result<Vec<u8>, String> {
+    pub(in crate::memory) fn read_file(&self, group: &str, container: &str, path: &str) -> Result<Vec<u8>, String> {
         let files = match self.place(group, container, path) {
             Some(Place::Container) => self.groups.get(group).and_then(|group| Some((&group.containers.get(container)?.files, path.to_owned()))),
             Some(Place::Volume { mount, path }) => self.volume(group, &mount.name).map(|files| (files, path)),

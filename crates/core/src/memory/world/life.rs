@@ -1,6 +1,6 @@
 //! How groups and containers live: started in order, checked, restarted, ended. Time moves from one moment to the next.
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 
@@ -417,15 +417,13 @@ impl State {
     }
 
     pub(super) fn next_image_id(&mut self) -> String {
-        self.sequence += 1;
-        format!("sha256:{}", crate::revision::content_hash(&self.sequence.into()))
+        format!("sha256:{}", crate::revision::content_hash(&self.next_number().into()))
     }
 
     /// Writes down everything that exists, without the times at which it came about.
     pub(super) fn snapshot(&self) -> String {
         let mut text = String::new();
-        // Writing to a string cannot fail.
-        let mut line = |line: String| drop(writeln!(text, "{line}"));
+        let mut line = |line: String| text.extend([line.as_str(), "\n"]);
         self.networks.iter().for_each(|scope| line(format!("network {scope}")));
         self.volumes.iter().for_each(|((scope, name), files)| line(format!("volume {scope}/{name} {:?}", files.keys())));
         for ((scope, name), service) in &self.services {

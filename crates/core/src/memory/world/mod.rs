@@ -21,8 +21,9 @@ use tokio::sync::watch;
 
 pub use image::Image;
 pub(super) use http::Answer;
+pub(super) use program::{COUNT_PAUSE, FILE_PAUSE};
 pub(super) use state::{
-    ContainerPhase, Group, GroupSpec, GroupState, LeaseRecord, Moment, Process, Revision, Role, SeenFailure, ServiceRecord, State,
+    ContainerPhase, Group, GroupSpec, GroupState, LeaseRecord, Moment, Revision, Role, SeenFailure, ServiceRecord, State,
 };
 
 use super::MemoryOrchestrator;

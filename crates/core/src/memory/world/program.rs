@@ -10,9 +10,9 @@ use super::{
 };
 
 /// The time between two numbers of `count`.
-pub(super) const COUNT_PAUSE: Duration = Duration::from_millis(100);
+pub(in crate::memory) const COUNT_PAUSE: Duration = Duration::from_millis(100);
 /// The time between two looks of `wait-file`.
-pub(super) const FILE_PAUSE: Duration = Duration::from_millis(50);
+pub(in crate::memory) const FILE_PAUSE: Duration = Duration::from_millis(50);
 /// How long `eat` takes until its memory is full.
 const EAT_TIME: Duration = Duration::from_millis(50);
 

@@ -171,9 +171,9 @@ pub(in crate::memory) enum ContainerPhase {
 #[derive(Clone, Debug, Default)]
 pub(in crate::memory) struct Process {
     /// What will happen, in the order of time.
-    pub(super) script: VecDeque<(Duration, Moment)>,
-    pub(super) server: Option<Server>,
-    pub(super) udp: Option<u16>,
+    pub(in crate::memory) script: VecDeque<(Duration, Moment)>,
+    pub(in crate::memory) server: Option<Server>,
+    pub(in crate::memory) udp: Option<u16>,
 }
 
 /// Something that a process does at a moment.
@@ -193,7 +193,7 @@ pub(in crate::memory) enum Moment {
 
 /// An HTTP server.
 #[derive(Clone, Debug)]
-pub(super) struct Server {
+pub(in crate::memory) struct Server {
     pub(super) port: u16,
     pub(super) body: Option<String>,
     pub(super) ready: Duration,
@@ -240,6 +240,12 @@ impl State {
     }
 
     pub(in crate::memory) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Returns a number that was never given before.
+    pub(in crate::memory) fn next_number(&mut self) -> u64 {
+        self.sequence += 1;
         self.sequence
     }
 
@@ -331,6 +337,11 @@ impl Group {
             _ => None,
         });
         codes.reduce(|first, next| if first == 0 { next } else { first })
+    }
+
+    /// Returns whether any of its containers runs.
+    pub(in crate::memory) fn is_running(&self) -> bool {
+        self.containers.values().any(|container| matches!(container.state, ContainerPhase::Running { .. }))
     }
 
     /// Returns its revision, where it is a replica.

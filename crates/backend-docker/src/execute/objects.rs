@@ -1,0 +1,61 @@
+//! Networks, volumes, and containers that belong to nothing.
+
+use serde_json::Value;
+use straddle_core::error::{ErrorKind, Result};
+
+use super::{Work, not_ours};
+use crate::{
+    client::body,
+    document::{EphemeralDocument, NetworkDocument, VolumeDocument, from_value},
+    labels,
+};
+
+pub(super) async fn create_network(work: &Work<'_>, payload: &Value) -> Result<String> {
+    let NetworkDocument { name } = from_value(payload)?;
+    // The engine would make a second network of the same name.
+    match work.client().network(&name).await? {
+        Some(network) if labels::is_owned(work.scope, &network.labels) => {}
+        Some(_) => return Err(not_ours("network", &name)),
+        None => work.client().create_network(&name, work.labels()).await?,
+    }
+    Ok("made".to_owned())
+}
+
+pub(super) async fn remove_network(work: &Work<'_>, payload: &Value) -> Result<String> {
+    let id = payload.get("id").and_then(Value::as_str).unwrap_or_default();
+    work.client().remove_network(id).await?;
+    Ok("removed".to_owned())
+}
+
+pub(super) async fn create_volume(work: &Work<'_>, payload: &Value) -> Result<String> {
+    let VolumeDocument { name, driver } = from_value(payload)?;
+    let mut labels = work.labels();
+    labels.insert(labels::VOLUME.to_owned(), work.name.to_owned());
+    let mut request = body::group_volume(&name, &EphemeralDocument::default(), labels);
+    if driver.is_some() {
+        request.driver = driver;
+    }
+    let made = work.client().create_volume(request).await?;
+    // A volume that was there before is returned as it is.
+    if labels::is_owned(work.scope, &made.labels) { Ok("made".to_owned()) } else { Err(not_ours("volume", &name)) }
+}
+
+pub(super) async fn remove_volume(work: &Work<'_>, payload: &Value) -> Result<String> {
+    let name = payload.get("name").and_then(Value::as_str).unwrap_or_default();
+    match work.client().remove_volume(name).await {
+        Err(error) if error.kind() == ErrorKind::Conflict => {
+            Err(error.with_help("a container that is not part of the application uses it: stop that one first"))
+        }
+        other => other.map(|()| "removed".to_owned()),
+    }
+}
+
+pub(super) async fn remove_containers(work: &Work<'_>, payload: &Value) -> Result<String> {
+    let ids = payload.as_array().into_iter().flatten().filter_map(Value::as_str);
+    let mut count = 0;
+    for id in ids {
+        work.client().remove(id).await?;
+        count += 1;
+    }
+    Ok(format!("{count} removed"))
+}

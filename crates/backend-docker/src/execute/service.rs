@@ -1,0 +1,327 @@
+//! Steps for services: deploy, with what happens when it fails, and remove.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use futures_util::{future::try_join_all, try_join};
+use serde_json::Value;
+use straddle_core::{
+    error::{Error, Result},
+    event::Event,
+    failure::RolledBack,
+    revision::KEPT_REVISIONS,
+};
+
+use super::{
+    Work,
+    door::Door,
+    making,
+    replica::Replica,
+    rollout::{Recipe, Rollout},
+    stopping::{self, Order, stop_group},
+};
+use crate::{
+    diff::ServiceStep,
+    document::{DoorDocument, ImageSource, RolloutDocument, ServiceDocument, TemplateDocument, from_value},
+    explain,
+    group::Condition,
+    helper, labels,
+    names::Place,
+    observe::{Group, Live, LiveService},
+    pull,
+    secrets::{self, Mask},
+    watch::Watch,
+};
+
+/// What ran before a deployment, and comes back if that fails.
+#[derive(Debug)]
+struct Previous {
+    template: TemplateDocument,
+    revision: u64,
+    replicas: u32,
+    rollout: RolloutDocument,
+    door: Option<DoorDocument>,
+}
+
+/// Brings a service to what a step says.
+pub(super) async fn deploy(work: &Work<'_>, payload: &Value) -> Result<String> {
+    let ServiceStep { document, replace, pinned } = from_value(payload)?;
+    let ServiceDocument { mut template, replicas, door: door_document, rollout, images, port_names: _ } = document;
+    let (mut live, ()) = try_join!(
+        Live::read_containers(work.client(), work.scope),
+        pull::images(work, &mut template, &images, pinned),
+    )?;
+    if !pinned {
+        follow(&mut template, &live);
+    }
+    let mut service = live.services.remove(work.name).unwrap_or_default();
+    read_door(work, &mut service).await?;
+    let number = service.number_for(&template.hash());
+    let recipe = recipe(work, template, number, rollout).await?;
+    let previous = previous(&service, number, replicas);
+    let stood = service.replicas().any(|group| group.revision() == number && group.condition() == Condition::Healthy);
+
+    let watch = Watch::open(work.client().clone(), labels::filters(work.scope), Arc::clone(&work.context.clock));
+    let mut change = begin(work, &watch, &service, &recipe, replicas, &replace);
+    let outcome = async {
+        if let Some(document) = &door_document {
+            change.door.open(document).await?;
+        }
+        change.converge(&recipe, replicas, door_document.as_ref()).await?;
+        if door_document.is_none() {
+            change.door.close().await?;
+        }
+        Ok(())
+    };
+    match outcome.await {
+        Ok(()) => {}
+        Err(error) if error.failure().is_some() => {
+            return Err(give_up(&mut change, &recipe, (previous, stood), door_document.as_ref(), error).await);
+        }
+        Err(error) => return Err(error),
+    }
+    if replicas == 0 && !change.kept.contains(&Place::Live { revision: number, ordinal: 0 }) {
+        record(work, &recipe).await?;
+        change.is_untidy = true;
+    }
+    if change.is_untidy || !service.debris.is_empty() {
+        tidy(work, number).await?;
+    }
+    Ok(format!("{replicas}/{replicas} healthy"))
+}
+
+/// A predecessor counts as what it is now: its images may have been unknown when the plan was made.
+fn follow(template: &mut TemplateDocument, live: &Live) {
+    for (name, after) in &mut template.after {
+        let service = live.services.get(name).and_then(LiveService::current).map(|group| &group.hash);
+        let task = live.tasks.get(name).and_then(|runs| runs.first()).map(|run| &run.group.hash);
+        if let Some(hash) = service.or(task) {
+            after.hash.clone_from(hash);
+        }
+    }
+}
+
+async fn read_door(work: &Work<'_>, service: &mut LiveService) -> Result<()> {
+    let mut only = Live::default();
+    let name = work.name.to_owned();
+    only.services.insert(name.clone(), std::mem::take(service));
+    let read = only.read_doors(work.client()).await;
+    *service = only.services.remove(&name).unwrap_or_default();
+    read
+}
+
+/// Gets everything together that replicas are made of.
+async fn recipe(work: &Work<'_>, template: TemplateDocument, number: u64, policy: RolloutDocument) -> Result<Recipe> {
+    let secrets = secrets::resolve(work.resolver(), work.name, &template)?;
+    let mask = Mask::new(secrets.values());
+    let needs_helper = template.needs_hold() || template.needs_probe();
+    let helper = if needs_helper { Some(work.helper_image().await?) } else { None };
+    let probe_volume = match &helper {
+        Some(image) if template.needs_probe() => Some(helper::volume(work.client(), image).await?),
+        _ => None,
+    };
+    let hash = template.hash();
+    Ok(Recipe { template: Arc::new(template), hash, number, policy, secrets, mask, helper, probe_volume })
+}
+
+/// Finds what ran before: other replicas that stand, or, where an earlier try has stopped them all, what was kept last.
+fn previous(service: &LiveService, number: u64, wanted: u32) -> Option<Previous> {
+    let of = |group: &Group, replicas: u32| Previous {
+        template: group.template.clone(),
+        revision: group.revision(),
+        replicas,
+        rollout: group.rollout.clone(),
+        door: service.door.as_ref().map(|door| door.document.clone()),
+    };
+    let other = |group: &&Group| group.revision() != number;
+    if let Some(standing) = service.standing().filter(other).max_by_key(|group| (group.lead.created, group.revision())) {
+        let resumed = service.replicas().any(|group| group.revision() == number);
+        let count = service.replicas().filter(|group| group.revision() == standing.revision()).count();
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        return Some(of(standing, if resumed { wanted.max(count) } else { count }));
+    }
+    let well = service.replicas().any(|group| group.condition() == Condition::Healthy);
+    let kept = service.groups.iter().filter(|group| matches!(group.place, Place::Kept { .. }) && group.revision() != number);
+    kept.max_by_key(|group| group.revision()).filter(|_| !well && service.replicas().next().is_some()).map(|group| of(group, wanted))
+}
+
+/// Takes up what there is of a service.
+fn begin<'a>(
+    work: &'a Work<'a>,
+    watch: &'a Watch,
+    service: &LiveService,
+    recipe: &Recipe,
+    desired: u32,
+    replace: &[String],
+) -> Rollout<'a> {
+    let told = service.door.as_ref().and_then(|door| door.backends.clone()).unwrap_or_default();
+    let mut replicas = Vec::new();
+    let mut kept = BTreeSet::new();
+    let mut is_untidy = false;
+    for group in &service.groups {
+        for container in group.containers.values().chain([&group.lead]) {
+            watch.seed(container);
+        }
+        match group.place {
+            Place::Live { ordinal: 0, revision } if revision == recipe.number && desired == 0 => drop(kept.insert(group.place)),
+            Place::Live { ordinal, revision } => {
+                let mut replica = Replica::found(group, ordinal, told.contains(group.name()));
+                let well = matches!(group.condition(), Condition::Healthy | Condition::Starting);
+                let wanted = revision == recipe.number && ordinal > 0 && group.hash == recipe.hash;
+                replica.is_new = wanted && well && !replace.iter().any(|name| name == group.name());
+                replicas.push(replica);
+            }
+            Place::Kept { .. } => drop(kept.insert(group.place)),
+            // A newer failure of the same revision takes the place of the older one.
+            Place::Failed { .. } => {}
+        }
+        is_untidy |= !matches!(group.place, Place::Live { ordinal: 1.., .. });
+    }
+    let names = service.groups.iter().flat_map(|group| [group.name().to_owned(), group.group.clone()]);
+    let debris = service.debris.iter().filter_map(|container| container.labels.get(labels::GROUP).cloned());
+    Rollout {
+        work,
+        watch,
+        door: Door::new(work, service.door.as_ref()),
+        replicas,
+        kept,
+        failed: None,
+        used: names.chain(debris).collect(),
+        is_untidy,
+    }
+}
+
+/// Ends a rollout that failed: goes back where the policy says so, and says what became of it.
+async fn give_up(
+    change: &mut Rollout<'_>,
+    recipe: &Recipe,
+    (previous, stood): (Option<Previous>, bool),
+    door: Option<&DoorDocument>,
+    mut error: Error,
+) -> Error {
+    let work = change.work;
+    if let (Some(failure), Some(previous)) = (error.failure_mut(), &previous) {
+        explain::compare(failure, &previous.template, &recipe.template, previous.revision);
+    }
+    if let Some(failure) = error.failure() {
+        work.context.events.send(Event::FailureSeen { step: work.step_id, failure: Box::new(failure.clone()) });
+    }
+    if !recipe.policy.rollback {
+        return error;
+    }
+    // A rollback is not cut off by what made the rollout end; a second wish to stop is heard between its steps.
+    let rolled_back = match previous {
+        Some(previous) => go_back(change, recipe, previous, door).await,
+        None => stay(change, recipe, stood).await,
+    };
+    match rolled_back {
+        Ok(rolled_back) => {
+            if let Some(failure) = error.failure_mut() {
+                failure.rolled_back = Some(rolled_back);
+            }
+            error
+        }
+        Err(failed) => {
+            tracing::warn!(service = work.name, error = %failed, "the rollback did not reach its end");
+            let message = format!("the rollback did not reach its end: {failed}");
+            error.with_context("rollback", message)
+        }
+    }
+}
+
+/// Brings the revision before back to its number of replicas.
+async fn go_back(change: &mut Rollout<'_>, failed: &Recipe, previous: Previous, door: Option<&DoorDocument>) -> Result<RolledBack> {
+    let work = change.work;
+    let Previous { mut template, revision, replicas, rollout, door: previous_door } = previous;
+    pull::images(work, &mut template, &BTreeMap::<String, ImageSource>::new(), true).await?;
+    let recipe = recipe(work, template, revision, rollout).await?;
+    change.failed = Some(failed.number);
+    change.is_untidy = true;
+    for replica in &mut change.replicas {
+        let well = !matches!(replica.condition(change.watch), Condition::Broken | Condition::Unhealthy);
+        replica.is_new = replica.revision == revision && well && replica.is_made() && replica.ordinal > 0;
+    }
+    let ports = previous_door.or_else(|| ports_of(&recipe.template, door));
+    // What failed goes at once: none of it may get connections any more, and its place is needed.
+    change.door_to(revision, &recipe, ports.as_ref()).await?;
+    change.clear(failed, replicas, |replica| replica.revision == failed.number).await?;
+    change.converge(&recipe, replicas, ports.as_ref()).await?;
+    if ports.is_none() {
+        change.door.close().await?;
+    }
+    tidy(work, revision).await?;
+    Ok(RolledBack { revision: Some(revision), healthy: replicas, desired: replicas })
+}
+
+/// Returns the door that a template needs, published as another one is.
+fn ports_of(template: &TemplateDocument, published: Option<&DoorDocument>) -> Option<DoorDocument> {
+    let mut door = DoorDocument::default();
+    for port in template.containers.values().flat_map(|container| &container.ports) {
+        let own = published.and_then(|published| published.ports.get(port)).cloned().unwrap_or_default();
+        door.ports.insert(port.clone(), own);
+    }
+    (!door.ports.is_empty()).then_some(door)
+}
+
+/// Where there is nothing to go back to: removes what does not work. Of a first rollout, one stopped replica is kept as evidence.
+async fn stay(change: &mut Rollout<'_>, recipe: &Recipe, stood: bool) -> Result<RolledBack> {
+    if !stood {
+        change.failed = Some(recipe.number);
+        change.clear(recipe, 1, |_| true).await?;
+        change.door.close().await?;
+        return Ok(RolledBack { revision: None, healthy: 0, desired: 0 });
+    }
+    let now = change.work.clock().monotonic();
+    let settle = std::time::Duration::from_millis(recipe.policy.settle_ms);
+    let well: Vec<String> =
+        change.replicas.iter().filter(|one| one.is_healthy(change.watch, settle, now)).map(|one| one.name.clone()).collect();
+    change.clear(recipe, 1, |replica| !well.contains(&replica.name)).await?;
+    let count = u32::try_from(well.len()).unwrap_or(u32::MAX);
+    Ok(RolledBack { revision: Some(recipe.number), healthy: count, desired: count })
+}
+
+/// Makes the stopped container that stands for a service of zero replicas.
+async fn record(work: &Work<'_>, recipe: &Recipe) -> Result<()> {
+    let name = work.names.group(work.name, Place::Live { revision: recipe.number, ordinal: 0 });
+    making::make(work, &recipe.making(), &name).await.map(drop)
+}
+
+/// Removes what nobody needs any more: records of what runs again, the oldest revisions, and what interrupted commands left.
+async fn tidy(work: &Work<'_>, current: u64) -> Result<()> {
+    let mut live = Live::read_containers(work.client(), work.scope).await?;
+    let service = live.services.remove(work.name).unwrap_or_default();
+    let mut numbers: Vec<u64> = service.groups.iter().map(Group::revision).filter(|number| *number != current).collect();
+    numbers.sort_unstable_by(|left, right| right.cmp(left));
+    numbers.dedup();
+    let old: BTreeSet<u64> = numbers.into_iter().skip(KEPT_REVISIONS.saturating_sub(1)).collect();
+    let runs = service.replicas().any(|group| group.revision() == current);
+    let goes = |group: &&Group| match group.place {
+        Place::Live { ordinal: 0, .. } => runs,
+        Place::Live { .. } => false,
+        Place::Kept { revision } | Place::Failed { revision } => revision == current || old.contains(&revision),
+    };
+    try_join_all(service.groups.iter().filter(goes).map(|group| async {
+        stopping::remove_group(work.client(), &group.group, &Order::of(group)).await
+    }))
+    .await?;
+    stopping::remove_ids(work.client(), service.debris.into_iter().map(|container| container.id).collect()).await
+}
+
+/// Removes a service: its door first, so that nothing new comes in.
+pub(super) async fn remove(work: &Work<'_>) -> Result<String> {
+    let mut live = Live::read_containers(work.client(), work.scope).await?;
+    let service = live.services.remove(work.name).unwrap_or_default();
+    if let Some(door) = &service.door {
+        work.client().remove(&door.container.id).await?;
+    }
+    try_join_all(service.groups.iter().map(|group| async {
+        let order = Order::of(group);
+        stop_group(work.client(), &order).await?;
+        stopping::remove_group(work.client(), &group.group, &order).await
+    }))
+    .await?;
+    stopping::remove_ids(work.client(), service.debris.into_iter().map(|container| container.id).collect()).await?;
+    Ok("removed".to_owned())
+}

@@ -1,0 +1,49 @@
+use std::fs;
+
+use clap::{Args, Command, ValueHint};
+use clap_mangen::Man;
+
+use super::Outcome;
+use crate::{args, error::Failure, exit, output::FilesOutput, session::Session, style};
+
+/// Print the manual page, or write the pages of all commands
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Write straddle.1 and a page for each command into this folder
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    out: Option<String>,
+}
+
+pub(crate) fn run(args: &ManArgs, session: &Session) -> Outcome {
+    let mut command = args::command();
+    command.build();
+    let Some(folder) = &args.out else {
+        session.shell.raw(&page(command)?)?;
+        return Ok(exit::DONE);
+    };
+    let unwritable = |error: std::io::Error| Failure::usage(format!("{folder} cannot be written: {error}"));
+    let path = session.folder.join(folder);
+    fs::create_dir_all(&path).map_err(unwritable)?;
+    let mut files = Vec::new();
+    for command in std::iter::once(&command).chain(command.get_subcommands()) {
+        // The name of a subcommand holds a space once it is built; pages are called by dashes.
+        let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
+        let file = format!("{name}.1");
+        fs::write(path.join(&file), page(command.clone().name(name))?).map_err(unwritable)?;
+        files.push(format!("{}/{file}", folder.trim_end_matches('/')));
+    }
+    if session.shell.is_json() {
+        session.shell.json(&FilesOutput { files })?;
+    } else {
+        session.shell.say(&format!("Wrote {} to {folder}.\n", style::count(files.len(), "page")));
+    }
+    Ok(exit::DONE)
+}
+
+fn page(command: Command) -> Result<Vec<u8>, Failure> {
+    let mut page = Vec::new();
+    // The groups of the help carry colours, which a manual page does not know.
+    let command = command.before_help("").after_help("");
+    Man::new(command).render(&mut page).map_err(Failure::Write)?;
+    Ok(page)
+}

@@ -1,0 +1,58 @@
+//! The Docker backend.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use straddle_core::{error::Result, orchestrator::Orchestrator, platform::Platform};
+use straddle_docker::{DockerConfig, DockerOrchestrator, DockerPlatform, LocalSecrets};
+
+use super::{Backend, Setting, Settings};
+
+const SETTINGS: &[Setting] = &[
+    Setting { key: "context", about: "the docker context that names the engine" },
+    Setting { key: "helper_image", about: "the image of the helper, in place of the one built in" },
+    Setting { key: "host", about: "the address of the engine" },
+];
+
+const PINS: &[Setting] = &[Setting { key: "host", about: "the address that the engine must have" }];
+
+/// A Docker engine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Docker;
+
+#[async_trait]
+impl Backend for Docker {
+    fn name(&self) -> &'static str {
+        "docker"
+    }
+
+    fn settings(&self) -> &'static [Setting] {
+        SETTINGS
+    }
+
+    fn pins(&self) -> &'static [Setting] {
+        PINS
+    }
+
+    fn platform(&self, settings: &Settings) -> Result<Box<dyn Platform>> {
+        Ok(Box::new(DockerPlatform::new(&config(settings))))
+    }
+
+    async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Orchestrator>> {
+        let orchestrator = DockerOrchestrator::connect(&config(settings)).await?;
+        Ok(Arc::new(orchestrator.with_secrets(Arc::new(LocalSecrets::new(&settings.folder)))))
+    }
+
+    async fn pinned(&self, orchestrator: &dyn Orchestrator, _: &Settings, _: &str) -> Result<Vec<String>> {
+        // The address is known without a call.
+        Ok(vec![orchestrator.place()])
+    }
+}
+
+fn config(settings: &Settings) -> DockerConfig {
+    let mut config = DockerConfig::default();
+    config.host = settings.get("host").map(str::to_owned);
+    config.context = settings.get("context").map(str::to_owned);
+    config.helper_image = settings.get("helper_image").map(str::to_owned);
+    config
+}
