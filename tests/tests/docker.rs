@@ -10,7 +10,7 @@ use straddle_tests::docker::Engine;
 async fn docker_behaves_as_the_suite_demands() {
     let engine = Engine::connect().await.unwrap();
     let image = engine.load_probe().await.unwrap();
-    let backend = DockerOrchestrator::connect(DockerConfig::default()).await.unwrap();
+    let backend = DockerOrchestrator::new(DockerConfig::default()).unwrap();
     let run = format!("suite{}", std::process::id());
     let bench = Bench::new(Arc::new(backend), Arc::new(engine), image, run).unwrap();
     let only = std::env::var("STRADDLE_SUITE").unwrap_or_default();

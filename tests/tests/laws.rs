@@ -6,7 +6,7 @@ use straddle_docker::DockerPlatform;
 
 #[test]
 fn law_1_no_silent_loss() {
-    let platforms: [&dyn Platform; 2] = [&MemoryPlatform::new(), &DockerPlatform::new()];
+    let platforms: [&dyn Platform; 2] = [&MemoryPlatform::new(), &DockerPlatform::new(None)];
     for platform in platforms {
         let (losses, fields) = silent_losses(platform, &platform.assumptions());
         let text: Vec<String> = losses.iter().map(ToString::to_string).collect();

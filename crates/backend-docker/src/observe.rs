@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::{StreamExt, TryStreamExt, stream, try_join};
+use futures_util::try_join;
 use serde_json::json;
 use straddle_core::{error::Result, plan::Fingerprint, revision::content_hash, scope::Scope};
 
@@ -12,6 +12,7 @@ use crate::{
     group::{self, Condition, Sight},
     labels::{self, Role},
     names::{Names, Place},
+    parallel,
 };
 
 /// The file in which a door keeps the names of the replicas that it passes connections on to.
@@ -160,13 +161,11 @@ impl Live {
     pub(crate) async fn read_doors(&mut self, client: &Client) -> Result<()> {
         let doors = self.services.values_mut().filter_map(|service| service.door.as_mut());
         let running = doors.filter(|door| door.container.state.is_running());
-        stream::iter(running.map(|door| async {
+        let questions = running.map(|door| async {
             door.backends = client.read_file(&door.container.id, BACKENDS).await?.as_deref().and_then(backends);
             Ok(())
-        }))
-        .buffer_unordered(PARALLEL)
-        .try_collect()
-        .await
+        });
+        parallel::all(questions.collect(), PARALLEL).await.map(drop)
     }
 
     fn sort(scope: &Scope, containers: Vec<Listed>, networks: Vec<Owned>, volumes: Vec<Owned>) -> Self {

@@ -5,7 +5,6 @@ use std::{
     sync::Mutex,
 };
 
-use futures_util::{StreamExt, TryStreamExt, stream};
 use straddle_core::{
     error::{Error, ErrorKind, Result},
     event::Event,
@@ -16,7 +15,7 @@ use crate::{
     client::Credentials,
     document::{ImageSource, Pull, TemplateDocument},
     execute::Work,
-    explain, secrets,
+    explain, parallel, secrets,
 };
 
 /// How many images are got at once: registries slow down who asks for more.
@@ -47,12 +46,8 @@ pub(crate) async fn images(
             (Wanted { image, platform: container.platform.as_deref() }, sources.get(name).unwrap_or(&nothing))
         })
         .collect();
-    let ids: BTreeMap<String, String> = stream::iter(wanted.iter().map(|(wanted, source)| async {
-        Ok::<_, Error>((wanted.image.to_owned(), one(work, wanted, source).await?))
-    }))
-    .buffer_unordered(PARALLEL)
-    .try_collect()
-    .await?;
+    let pulls = wanted.iter().map(|(wanted, source)| async { Ok((wanted.image.to_owned(), one(work, wanted, source).await?)) });
+    let ids: BTreeMap<String, String> = parallel::all(pulls.collect(), PARALLEL).await?.into_iter().collect();
     for container in template.containers.values_mut() {
         let name = container.image_id.as_ref().filter(|_| pinned).unwrap_or(&container.image);
         if let Some(id) = ids.get(name) {

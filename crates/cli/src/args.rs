@@ -57,10 +57,10 @@ pub(crate) struct GlobalArgs {
         hide_possible_values = true
     )]
     pub(crate) output: Format,
-    /// Print nothing but data and errors
+    /// Print nothing on success, save data that was asked for
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Print more: notes, details, and each call with how long it took
+    /// Print more; twice: each call with how long it took
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }
@@ -89,7 +89,7 @@ pub(crate) struct PlaceArgs {
     /// Read this spec; further ones are laid over it, `-` is standard input [default: straddle.yaml here or above]
     #[arg(short, long = "file", value_name = "SPEC")]
     pub(crate) files: Vec<String>,
-    /// Work on this target of your configuration [default: docker]
+    /// Work on this target of your configuration [default: docker, or what straddle.toml says]
     #[arg(short, long = "target", value_name = "TARGET")]
     pub(crate) targets: Vec<String>,
 }
@@ -101,7 +101,7 @@ pub(crate) struct SpecArgs {
     /// Read this spec; further ones are laid over it, `-` is standard input [default: straddle.yaml here or above]
     #[arg(short, long = "file", value_name = "SPEC")]
     files: Vec<String>,
-    /// Work on this target of your configuration [default: docker]
+    /// Work on this target of your configuration [default: docker, or what straddle.toml says]
     #[arg(short, long = "target", value_name = "TARGET")]
     targets: Vec<String>,
     /// Work on this environment, in place of the target's
@@ -116,7 +116,7 @@ pub(crate) struct AppArgs {
     /// Take the application of this spec [default: straddle.yaml here or above]
     #[arg(short, long = "file", value_name = "SPEC")]
     files: Vec<String>,
-    /// Work on this target of your configuration [default: docker]
+    /// Work on this target of your configuration [default: docker, or what straddle.toml says]
     #[arg(short, long = "target", value_name = "TARGET")]
     targets: Vec<String>,
     /// Work on this environment, in place of the target's
@@ -134,7 +134,7 @@ pub(crate) struct FollowAppArgs {
     /// Take the application of this spec [default: straddle.yaml here or above]
     #[arg(long = "file", value_name = "SPEC")]
     files: Vec<String>,
-    /// Work on this target of your configuration [default: docker]
+    /// Work on this target of your configuration [default: docker, or what straddle.toml says]
     #[arg(short, long = "target", value_name = "TARGET")]
     targets: Vec<String>,
     /// Work on this environment, in place of the target's
@@ -152,7 +152,7 @@ pub(crate) struct ExecAppArgs {
     /// Take the application of this spec [default: straddle.yaml here or above]
     #[arg(short, long = "file", value_name = "SPEC")]
     files: Vec<String>,
-    /// Work on this target of your configuration [default: docker]
+    /// Work on this target of your configuration [default: docker, or what straddle.toml says]
     #[arg(long = "target", value_name = "TARGET")]
     targets: Vec<String>,
     /// Work on this environment, in place of the target's
@@ -167,7 +167,7 @@ pub(crate) struct ExecAppArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Where")]
 pub(crate) struct TargetArgs {
-    /// Look at this target of your configuration; may be repeated [default: docker]
+    /// Look at this target of your configuration; may be repeated [default: docker, or what straddle.toml says]
     #[arg(short, long = "target", value_name = "TARGET")]
     targets: Vec<String>,
 }
@@ -210,6 +210,17 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ("Know more", &["targets", "capabilities", "schema", "completions", "man"]),
 ];
 
+/// What stands below the options.
+pub(crate) const REMARK: &str =
+    "straddle COMMAND --help tells more. Without any configuration the target is the local Docker engine.";
+
+/// Returns the exit codes with their meanings, one a line.
+pub(crate) fn exit_codes() -> String {
+    let lines: Vec<String> =
+        exit::TABLE.iter().map(|(code, meaning)| format!("  {code:>3}  {meaning}")).collect();
+    lines.join("\n")
+}
+
 /// Returns the parser, with its commands in groups.
 pub(crate) fn command() -> ClapCommand {
     let command = Cli::command();
@@ -224,11 +235,7 @@ pub(crate) fn command() -> ClapCommand {
         .mut_subcommands(explained)
         .help_template("{about}\n\n{usage-heading} {usage}\n\n{before-help}{options}{after-help}")
         .before_help(groups)
-        .after_help(format!(
-            "straddle COMMAND --help tells more. Without any configuration the target is the local Docker engine.\n\n{}\n{}",
-            heading("Exit codes"),
-            exit::TABLE.iter().fold(String::new(), |text, (code, meaning)| text + &format!("  {code:>3}  {meaning}\n")).trim_end()
-        ))
+        .after_help(format!("{REMARK}\n\n{}\n{}", heading("Exit codes"), exit_codes()))
 }
 
 /// Puts what a command has to explain below its first line.

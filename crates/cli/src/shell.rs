@@ -99,6 +99,11 @@ impl Shell {
         self.raw(self.fit(text, self.colour.stdout).as_bytes())
     }
 
+    /// Writes a line as it is, behind a prefix with styles.
+    pub(crate) fn prefixed(&self, prefix: &str, line: &str) -> Result<(), Failure> {
+        self.raw(format!("{}{line}\n", self.fit(prefix, self.colour.stdout)).as_bytes())
+    }
+
     /// Writes data as it is.
     pub(crate) fn raw(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut stdout = lock(&self.stdout);
@@ -164,9 +169,15 @@ impl Shell {
     ///
     /// Fails where nobody can be asked.
     pub(crate) fn confirm(&self, question: &str) -> Result<bool, Failure> {
-        if self.is_json() || self.quiet || !self.terminals.stdin || !self.terminals.stderr {
-            return Err(Failure::usage("nobody can be asked here: this is not a terminal")
-                .with_help("look at the plan, then add --yes"));
+        let why = if self.is_json() || self.quiet {
+            "-q and -o json ask no questions"
+        } else if !self.terminals.stdin || !self.terminals.stderr {
+            "nobody can be asked here: this is not a terminal"
+        } else {
+            ""
+        };
+        if !why.is_empty() {
+            return Err(Failure::usage(why).with_help("look at the plan (straddle plan), then add --yes"));
         }
         self.error(&format!("{question} [y/N] "));
         let mut answer = String::new();

@@ -1,4 +1,4 @@
-//! Tracing, for whoever asks with `-v` or `STRADDLE_LOG`: each call with how long it took.
+//! Tracing, for whoever asks with `-vv` or `STRADDLE_LOG`: each call with how long it took.
 
 use std::{
     io::{self, Write},
@@ -21,8 +21,7 @@ use crate::shell::Shell;
 pub(crate) fn start(verbose: u8, variable: Option<&str>, shell: &Arc<Shell>) -> Option<DefaultGuard> {
     let words = match (variable, verbose) {
         (Some(words), _) if !words.is_empty() => words,
-        (_, 0) => return None,
-        (_, 1) => "straddle=info",
+        (_, 0 | 1) => return None,
         (_, 2) => "straddle=debug",
         (_, _) => "trace",
     };

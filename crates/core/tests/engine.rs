@@ -21,7 +21,9 @@ use serde_json::Value;
 use straddle_core::{
     capability::{Capability, Feature, Provider},
     clock::Clock,
-    decorate::{Checked, Decorated, Described, Fault, FaultPlan, Faulty, Retrying, TimeLimited, TimeLimits, is_crash},
+    decorate::{
+        Checked, Decorated, Described, Fault, FaultPlan, Faulty, Retrying, TimeLimited, TimeLimits, is_crash,
+    },
     engine::{Engine, EngineOptions, Report, RunError, StepOutcome},
     error::{Error, ErrorKind, Result, Retry},
     event::Event,
@@ -270,7 +272,8 @@ fn steps_run_as_soon_as_those_before_them_are_done() {
             Ok("slow".to_owned())
         }
     });
-    let report = run(&bench, options(), &backend, &plan(&[(1, &[]), (2, &[]), (3, &[2]), (4, &[1, 3])])).unwrap();
+    let report =
+        run(&bench, options(), &backend, &plan(&[(1, &[]), (2, &[]), (3, &[2]), (4, &[1, 3])])).unwrap();
     assert!(report.is_complete());
     // 3 does not wait for 1, which takes longer than 2 and 3 together.
     let calls = ["lock", "fingerprint", "+1", "+2", "-2", "+3", "-3", "-1", "+4", "-4", "unlock"];
@@ -298,7 +301,13 @@ fn a_failure_stops_what_depends_on_it_and_nothing_else() {
     let backend = Scripted::new(&bench.clock)
         .with(1, |_, _| async { Err(Error::new(ErrorKind::Denied, "not allowed")) })
         .with(4, |_, _| async { Err(Error::new(ErrorKind::Quota, "too many")) });
-    let error = run(&bench, options(), &backend, &plan(&[(1, &[]), (2, &[1]), (3, &[]), (4, &[3]), (5, &[2, 4]), (6, &[3])])).unwrap_err();
+    let error = run(
+        &bench,
+        options(),
+        &backend,
+        &plan(&[(1, &[]), (2, &[1]), (3, &[]), (4, &[3]), (5, &[2, 4]), (6, &[3])]),
+    )
+    .unwrap_err();
     assert_eq!(error.error.kind(), ErrorKind::Denied);
     assert_eq!(error.error.context(), [("step", "service/s1".to_owned())]);
     assert_eq!(error.errors().map(Error::kind).collect::<Vec<_>>(), [ErrorKind::Denied, ErrorKind::Quota]);
@@ -313,7 +322,8 @@ fn a_failure_stops_what_depends_on_it_and_nothing_else() {
         })
         .collect();
     assert_eq!(short, ['f', 's', 'd', 'f', 's', 'd']);
-    let skipped: Vec<u32> = events(&bench, |event| if let Event::StepSkipped { step } = event { Some(*step) } else { None });
+    let skipped: Vec<u32> =
+        events(&bench, |event| if let Event::StepSkipped { step } = event { Some(*step) } else { None });
     assert_eq!(skipped, [2, 5]);
     assert_eq!(backend.calls().last().unwrap(), "unlock");
 }
@@ -331,14 +341,21 @@ fn events_come_in_their_order() {
 fn what_may_help_is_tried_again_later_and_later() {
     let bench = Bench::new();
     let backend = Scripted::new(&bench.clock).with(1, |attempt, _| async move {
-        if attempt < 4 { Err(Error::new(ErrorKind::Throttled, "slow down")) } else { Ok("at last".to_owned()) }
+        if attempt < 4 {
+            Err(Error::new(ErrorKind::Throttled, "slow down"))
+        } else {
+            Ok("at last".to_owned())
+        }
     });
     let report = run(&bench, options(), &backend, &plan(&[(1, &[])])).unwrap();
     assert_eq!(report.elapsed, Duration::from_millis(250 + 500 + 1000));
-    let delays = events(&bench, |event| if let Event::Retrying { delay, .. } = event { Some(delay.as_millis()) } else { None });
+    let delays = events(&bench, |event| {
+        if let Event::Retrying { delay, .. } = event { Some(delay.as_millis()) } else { None }
+    });
     assert_eq!(delays, [250, 500, 1000]);
 
-    let backend = Scripted::new(&bench.clock).with(1, |_, _| async { Err(Error::new(ErrorKind::Uncertain, "lost")) });
+    let backend =
+        Scripted::new(&bench.clock).with(1, |_, _| async { Err(Error::new(ErrorKind::Uncertain, "lost")) });
     let error = run(&bench, options().with_attempts(3), &backend, &plan(&[(1, &[])])).unwrap_err();
     assert_eq!((error.error.kind(), error.error.retry()), (ErrorKind::Uncertain, Retry::Exhausted));
     assert_eq!(backend.calls().iter().filter(|call| *call == "+1").count(), 3);
@@ -347,7 +364,8 @@ fn what_may_help_is_tried_again_later_and_later() {
 #[test]
 fn what_cannot_help_is_not_tried_again() {
     let bench = Bench::new();
-    let backend = Scripted::new(&bench.clock).with(1, |_, _| async { Err(Error::new(ErrorKind::Rollout, "broken")) });
+    let backend =
+        Scripted::new(&bench.clock).with(1, |_, _| async { Err(Error::new(ErrorKind::Rollout, "broken")) });
     let error = run(&bench, options(), &backend, &plan(&[(1, &[])])).unwrap_err();
     assert_eq!(error.error.kind(), ErrorKind::Rollout);
     assert_eq!(backend.calls(), ["lock", "fingerprint", "+1", "-1", "unlock"]);
@@ -369,7 +387,12 @@ fn a_blocked_plan_is_refused_before_anything_is_called() {
     let bench = Bench::new();
     let backend = Scripted::new(&bench.clock);
     let mut plan = plan(&[(1, &[])]);
-    plan.findings.push(Finding::new(FindingKind::Blocked, "test/no", FieldPath::root().child("services"), "cannot be"));
+    plan.findings.push(Finding::new(
+        FindingKind::Blocked,
+        "test/no",
+        FieldPath::root().child("services"),
+        "cannot be",
+    ));
     assert_eq!(run(&bench, options(), &backend, &plan).unwrap_err().error.kind(), ErrorKind::Blocked);
     assert_eq!(backend.calls(), Vec::<String>::new());
 }
@@ -379,7 +402,10 @@ fn a_lease_of_somebody_else_is_waited_for_as_long_as_wanted() {
     let bench = Bench::new();
     let mut backend = Scripted::new(&bench.clock);
     backend.leased_until = 5 * SECOND;
-    assert_eq!(run(&bench, options(), &backend, &plan(&[(1, &[])])).unwrap_err().error.kind(), ErrorKind::Conflict);
+    assert_eq!(
+        run(&bench, options(), &backend, &plan(&[(1, &[])])).unwrap_err().error.kind(),
+        ErrorKind::Conflict
+    );
     assert_eq!(backend.calls(), ["lock"]);
     let options = options().with_lease_wait(10 * SECOND);
     let report = run(&bench, options, &backend, &plan(&[(1, &[])])).unwrap();
@@ -387,7 +413,10 @@ fn a_lease_of_somebody_else_is_waited_for_as_long_as_wanted() {
 }
 
 /// A step that ends some time after it was told to.
-fn obedient(clock: &VirtualClock, after: Duration) -> impl Fn(u32, Context) -> BoxFuture<'static, Result<String>> + use<> {
+fn obedient(
+    clock: &VirtualClock,
+    after: Duration,
+) -> impl Fn(u32, Context) -> BoxFuture<'static, Result<String>> + use<> {
     let clock = clock.clone();
     move |_, context| {
         let clock = clock.clone();
@@ -403,7 +432,8 @@ fn obedient(clock: &VirtualClock, after: Duration) -> impl Fn(u32, Context) -> B
 #[test]
 fn cancelling_begins_nothing_more_and_gives_what_runs_some_time() {
     let bench = Bench::new();
-    let backend = Scripted::new(&bench.clock).with(1, obedient(&bench.clock, 2 * SECOND)).with(2, |_, _| pending());
+    let backend =
+        Scripted::new(&bench.clock).with(1, obedient(&bench.clock, 2 * SECOND)).with(2, |_, _| pending());
     let plan = plan(&[(1, &[]), (2, &[]), (3, &[1]), (4, &[])]);
     let holder = Holder::of_this_process("test", &bench.clock);
     let engine = Engine::new(options().with_concurrency(2));
@@ -437,7 +467,8 @@ fn a_run_that_was_done_when_it_was_cancelled_is_done() {
 fn a_deadline_ends_the_run_and_leaves_the_callers_token_alone() {
     let bench = Bench::new();
     let backend = Scripted::new(&bench.clock).with(1, obedient(&bench.clock, Duration::ZERO));
-    let error = run(&bench, options().with_deadline(30 * SECOND), &backend, &plan(&[(1, &[]), (2, &[1])])).unwrap_err();
+    let error = run(&bench, options().with_deadline(30 * SECOND), &backend, &plan(&[(1, &[]), (2, &[1])]))
+        .unwrap_err();
     assert_eq!(error.error.kind(), ErrorKind::Timeout);
     assert_eq!(error.report.elapsed, 30 * SECOND);
     assert!(!bench.context.cancel.is_cancelled());
@@ -476,7 +507,10 @@ fn a_write_that_takes_too_long_is_uncertain_and_a_read_is_a_timeout() {
     let bench = Bench::new();
     let limits = TimeLimits::default().with_step(Some(5 * SECOND));
     let backend = Scripted::new(&bench.clock).with(1, |_, _| pending());
-    let backend = Decorated::new(Decorated::new(backend, TimeLimited::new(limits, Arc::new(bench.clock.clone()))), Described);
+    let backend = Decorated::new(
+        Decorated::new(backend, TimeLimited::new(limits, Arc::new(bench.clock.clone()))),
+        Described,
+    );
     let plan = plan(&[(1, &[])]);
     let write = bench.run(backend.execute(&plan, &plan.steps[0], &bench.context)).unwrap_err();
     assert_eq!((write.kind(), write.operation()), (ErrorKind::Uncertain, Some("execute")));
@@ -500,13 +534,20 @@ fn what_a_backend_cannot_do_is_refused_before_it_is_called() {
     assert_eq!(error.to_string(), "bare has no history: history and rollback to any kept revision");
     assert_eq!(error.context(), [("backend", "bare".to_owned())]);
     let size = TerminalSize { columns: 80, rows: 24 };
-    let error = bench.run(backend.exec(&bench.scope, ExecRequest::new("web", ["sh"]).with_terminal(size))).unwrap_err();
+    let error = bench
+        .run(backend.exec(&bench.scope, ExecRequest::new("web", ["sh"]).with_terminal(size)))
+        .unwrap_err();
     assert_eq!(error.context(), [("backend", "bare".to_owned()), ("field", "terminal".to_owned())]);
     let scale = Intent::Scale { replicas: Vec::new() };
     assert_eq!(bench.run(backend.plan(&bench.scope, &scale)).unwrap_err().kind(), ErrorKind::Unsupported);
 
     let mut plan = plan(&[(1, &[])]);
-    plan.findings.push(Finding::new(FindingKind::Blocked, "test/no", FieldPath::root().child("services"), "cannot be"));
+    plan.findings.push(Finding::new(
+        FindingKind::Blocked,
+        "test/no",
+        FieldPath::root().child("services"),
+        "cannot be",
+    ));
     let error = bench.run(backend.execute(&plan, &plan.steps[0], &bench.context)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Blocked);
     assert_eq!(backend.inner().calls(), Vec::<String>::new());
@@ -515,7 +556,10 @@ fn what_a_backend_cannot_do_is_refused_before_it_is_called() {
 #[test]
 fn faults_come_as_planned() {
     let bench = Bench::new();
-    let faults = FaultPlan::none().with(0, Fault::Before(ErrorKind::Throttled)).with(1, Fault::After).with(2, Fault::CrashAfter);
+    let faults = FaultPlan::none()
+        .with(0, Fault::Before(ErrorKind::Throttled))
+        .with(1, Fault::After)
+        .with(2, Fault::CrashAfter);
     let backend = Decorated::new(Scripted::new(&bench.clock), Faulty::new(faults.clone()));
     let fingerprint = || bench.run(backend.fingerprint(&bench.scope));
     assert_eq!(fingerprint().unwrap_err().kind(), ErrorKind::Throttled);

@@ -62,7 +62,11 @@ fn converges(before: &[Intent], command: &Intent, end: End, attempts: u32) {
             assert!(faults.calls().len() > number, "{what} was never reached");
             let ended = match &first {
                 Ok(_) => true,
-                Err(error) => error.error.kind() == ErrorKind::Rollout && end == End::RolledBack && error.error.failure().unwrap().rolled_back.is_some(),
+                Err(error) => {
+                    error.error.kind() == ErrorKind::Rollout
+                        && end == End::RolledBack
+                        && error.error.failure().unwrap().rolled_back.is_some()
+                }
             };
             if !ended {
                 bench.clock.advance(LEASE_IS_OVER);
@@ -71,7 +75,11 @@ fn converges(before: &[Intent], command: &Intent, end: End, attempts: u32) {
             assert_eq!(bench.world.snapshot(), wanted, "{what}");
             assert_eq!(migrations(&bench), starts, "{what}");
             let orchestrator = bench.world.orchestrator();
-            assert_eq!(bench.run(orchestrator.status(&bench.scope)).unwrap().orphans, Vec::<String>::new(), "{what}");
+            assert_eq!(
+                bench.run(orchestrator.status(&bench.scope)).unwrap().orphans,
+                Vec::<String>::new(),
+                "{what}"
+            );
             if end == End::Done {
                 let again = bench.plan(&orchestrator, command).unwrap();
                 assert!(again.is_empty(), "{what}: {:?}", again.steps);
@@ -80,10 +88,16 @@ fn converges(before: &[Intent], command: &Intent, end: End, attempts: u32) {
     }
 }
 
-fn check_end(result: Result<straddle_core::engine::Report, straddle_core::engine::RunError>, end: End, what: &str) {
+fn check_end(
+    result: Result<straddle_core::engine::Report, straddle_core::engine::RunError>,
+    end: End,
+    what: &str,
+) {
     match (result, end) {
         (Ok(report), End::Done) => assert!(report.is_complete(), "{what}"),
-        (Err(error), End::RolledBack) => assert_eq!(error.error.kind(), ErrorKind::Rollout, "{what}: {error:?}"),
+        (Err(error), End::RolledBack) => {
+            assert_eq!(error.error.kind(), ErrorKind::Rollout, "{what}: {error:?}");
+        }
         (Ok(_), End::RolledBack) => panic!("{what}: it should fail"),
         (Err(error), End::Done) => panic!("{what}: {error:?}"),
     }
@@ -95,7 +109,9 @@ fn migrations(bench: &Bench) -> usize {
     let orchestrator = bench.world.orchestrator();
     let events = bench.run(orchestrator.events(&bench.scope, since)).unwrap();
     let events: Vec<_> = bench.run(events.collect());
-    let is_start = |event: &&straddle_core::orchestrator::EngineEvent| event.workload == "migrate" && event.what == "start";
+    let is_start = |event: &&straddle_core::orchestrator::EngineEvent| {
+        event.workload == "migrate" && event.what == "start"
+    };
     events.iter().map(|event| event.as_ref().unwrap()).filter(is_start).count()
 }
 
@@ -117,7 +133,11 @@ fn law_3_converges_on_update() {
 
 #[test]
 fn law_3_converges_on_a_failed_update_that_is_rolled_back() {
-    both(&[apply(SHOP)], &apply(&SHOP.replace("image: shop/web:1\n", "image: shop/web:broken\n")), End::RolledBack);
+    both(
+        &[apply(SHOP)],
+        &apply(&SHOP.replace("image: shop/web:1\n", "image: shop/web:broken\n")),
+        End::RolledBack,
+    );
 }
 
 #[test]

@@ -4,11 +4,14 @@
 
 mod memory_support;
 
-use std::{pin::Pin, time::Duration};
+use std::{
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use futures_util::{
     StreamExt,
-    future::{join, poll_fn},
+    future::{Either, join, poll_fn, select},
 };
 use memory_support::{Bench, SHOP, app, apply};
 use straddle_core::{
@@ -22,7 +25,7 @@ use straddle_core::{
     platform::{Platform, ResourceKey},
     status::ReplicaState,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncWrite as _, ReadBuf};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -39,9 +42,12 @@ fn failure(bench: &Bench, yaml: &str) -> Failure {
 
 fn get(bench: &Bench, service: &str, port: u16, path: &str) -> String {
     let orchestrator = bench.world.orchestrator();
-    let mut connection = bench.run(orchestrator.connect(&bench.scope, ConnectRequest::new(service, port))).unwrap();
+    let mut connection =
+        bench.run(orchestrator.connect(&bench.scope, ConnectRequest::new(service, port))).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n");
-    let written = bench.run(poll_fn(|context| Pin::new(&mut *connection).poll_write(context, request.as_bytes()))).unwrap();
+    let written = bench
+        .run(poll_fn(|context| Pin::new(&mut *connection).poll_write(context, request.as_bytes())))
+        .unwrap();
     assert_eq!(written, request.len());
     let mut answer = Vec::new();
     loop {
@@ -60,7 +66,9 @@ fn get(bench: &Bench, service: &str, port: u16, path: &str) -> String {
 
 fn exec(bench: &Bench, service: &str, command: &[&str]) -> (Option<i64>, String) {
     let orchestrator = bench.world.orchestrator();
-    let session = bench.run(orchestrator.exec(&bench.scope, ExecRequest::new(service, command.iter().copied()))).unwrap();
+    let session = bench
+        .run(orchestrator.exec(&bench.scope, ExecRequest::new(service, command.iter().copied())))
+        .unwrap();
     let output: Vec<_> = bench.run(session.output.collect());
     let text = output.into_iter().map(|output| match output.unwrap() {
         Output::Stdout(bytes) | Output::Stderr(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
@@ -122,35 +130,24 @@ fn never_fewer_are_healthy_and_never_more_run_than_the_policy_allows() {
     let tight = "rollout: {min_healthy: 67%, max_running: 134%}\n    replicas: 3";
     let update = SHOP.replace("image: shop/web:1\n", "image: shop/web:2\n").replace("replicas: 3", tight);
     let orchestrator = bench.world.orchestrator();
+    let mut seen = (u32::MAX, 0);
     let watch = async {
-        let mut events = orchestrator.events(&bench.scope, EventOptions::default().with_follow(true)).await.unwrap();
-        let mut seen = (u32::MAX, 0);
+        let mut events =
+            orchestrator.events(&bench.scope, EventOptions::default().with_follow(true)).await.unwrap();
         loop {
             let status = orchestrator.status(&bench.scope).await.unwrap();
-            let web = status.service("web").unwrap();
-            let healthy = web.replicas.iter().filter(|replica| replica.state == ReplicaState::Healthy).count();
-            seen = (seen.0.min(u32::try_from(healthy).unwrap()), seen.1.max(web.replicas.len()));
-            if web.revision == Some(2) && web.is_healthy() {
-                return seen;
-            }
+            let replicas = &status.service("web").unwrap().replicas;
+            let healthy = replicas.iter().filter(|replica| replica.state == ReplicaState::Healthy).count();
+            seen = (seen.0.min(u32::try_from(healthy).unwrap()), seen.1.max(replicas.len()));
             events.next().await.unwrap().unwrap();
         }
     };
-    let intent = apply(&update);
-    let change = orchestrator.change(&bench.scope, intent, &bench.context);
-    let later = async {
-        // One look after the last event, when the rollout is written down as finished.
-        bench.clock.sleep(30 * SECOND).await;
-        bench.world.add_secret("env:NOTHING", "");
-    };
-    let (seen, (changed, ())) = bench.run(join(watch_or(watch), join(change, later)));
-    changed.unwrap();
-    assert_eq!(seen, Some((3, 4)));
-}
-
-/// Bounds a watch that follows events, of which the last may be seen before the rollout is finished.
-async fn watch_or(watch: impl Future<Output = (u32, usize)>) -> Option<(u32, usize)> {
-    Some(watch.await)
+    let change = orchestrator.change(&bench.scope, apply(&update), &bench.context);
+    match bench.run(select(pin!(watch), pin!(change))) {
+        Either::Left(((), _)) => unreachable!("a followed stream has no end"),
+        Either::Right((changed, _)) => drop(changed.unwrap()),
+    }
+    assert_eq!(seen, (3, 4));
 }
 
 #[test]
@@ -158,11 +155,31 @@ fn every_cause_is_told() {
     let bench = Bench::new();
     let cases = [
         ("image: shop/web:1.5.O", Cause::ImageMissing, "image shop/web:1.5.O not found"),
-        ("image: probe, entrypoint: [/bin/sh]", Cause::CommandMissing, "/bin/sh does not exist in image probe"),
-        ("image: probe, command: [exit, \"3\"]", Cause::Exited, "exits at once (exit 3, three times in a row)"),
-        ("image: probe, command: [exit, \"3\", --after, 20s]", Cause::Exited, "exits (exit 3, three times in a row)"),
-        ("image: probe, command: [eat, 64Mi], memory: {limit: 32Mi}", Cause::OutOfMemory, "killed: out of memory, limit 32Mi"),
-        ("image: probe, command: [serve, \"1\"], secrets: {A: env:NOT_THERE}", Cause::SecretMissing, "secret env:NOT_THERE does not exist"),
+        (
+            "image: probe, entrypoint: [/bin/sh]",
+            Cause::CommandMissing,
+            "/bin/sh does not exist in image probe",
+        ),
+        (
+            "image: probe, command: [exit, \"3\"]",
+            Cause::Exited,
+            "exits at once (exit 3, three times in a row)",
+        ),
+        (
+            "image: probe, command: [exit, \"3\", --after, 20s], rollout: {settle: 30s}",
+            Cause::Exited,
+            "exits (exit 3, three times in a row)",
+        ),
+        (
+            "image: probe, command: [eat, 64Mi], memory: {limit: 32Mi}, rollout: {settle: 1s}",
+            Cause::OutOfMemory,
+            "killed: out of memory, limit 32Mi",
+        ),
+        (
+            "image: probe, command: [serve, \"1\"], secrets: {A: env:NOT_THERE}",
+            Cause::SecretMissing,
+            "secret env:NOT_THERE does not exist",
+        ),
         (
             "image: probe, command: [serve, \"8080\", --ready-after, 1h], ports: [{name: http, port: 8080}], \
              health: {http: /healthz, interval: 1s}",
@@ -186,7 +203,10 @@ fn every_cause_is_told() {
     bench.world.take_port(8080);
     let published = "image: probe, command: [serve, \"80\"], ports: [{name: http, port: 80}], expose: [{port: http, publish: 8080}]";
     let failure = failure(&bench, &one(published));
-    assert_eq!((failure.cause, failure.summary.as_str()), (Cause::PortTaken, "port 8080 of this machine is taken"));
+    assert_eq!(
+        (failure.cause, failure.summary.as_str()),
+        (Cause::PortTaken, "port 8080 of this machine is taken")
+    );
 }
 
 #[test]
@@ -203,7 +223,8 @@ fn a_failed_update_goes_back_with_its_evidence() {
     // The number that failed is not given again, and is marked.
     bench.up(&SHOP.replace("image: shop/web:1\n", "image: shop/web:2\n")).unwrap();
     let history = bench.run(bench.world.orchestrator().history(&bench.scope, "web")).unwrap();
-    let short: Vec<_> = history.iter().map(|revision| (revision.number, revision.current, revision.failed)).collect();
+    let short: Vec<_> =
+        history.iter().map(|revision| (revision.number, revision.current, revision.failed)).collect();
     assert_eq!(short, [(3, true, false), (2, false, true), (1, false, false)]);
 }
 
@@ -211,7 +232,9 @@ fn a_failed_update_goes_back_with_its_evidence() {
 fn a_failed_update_stays_where_the_spec_says_so() {
     let bench = Bench::new();
     bench.up(SHOP).unwrap();
-    let never = SHOP.replace("image: shop/web:1\n", "image: shop/web:broken\n").replace("replicas: 3", "replicas: 3\n    rollout: {rollback: never}");
+    let never = SHOP
+        .replace("image: shop/web:1\n", "image: shop/web:broken\n")
+        .replace("replicas: 3", "replicas: 3\n    rollout: {rollback: never}");
     assert_eq!(failure(&bench, &never).rolled_back, None);
     let status = bench.run(bench.world.orchestrator().status(&bench.scope)).unwrap();
     assert!(status.service("web").unwrap().replicas.iter().any(|replica| replica.revision == 2));
@@ -293,7 +316,8 @@ fn a_crashed_container_comes_back_and_takes_its_task_with_it() {
     assert_eq!(replica.state, ReplicaState::Healthy);
     assert_eq!(replica.containers.iter().find(|container| container.name == "web").unwrap().restarts, 1);
     let since = EventOptions::default().with_since(jiff::Timestamp::UNIX_EPOCH);
-    let events: Vec<_> = bench.run(bench.run(bench.world.orchestrator().events(&bench.scope, since)).unwrap().collect());
+    let events: Vec<_> =
+        bench.run(bench.run(bench.world.orchestrator().events(&bench.scope, since)).unwrap().collect());
     let starts = events.iter().filter(|event| event.as_ref().unwrap().what == "start").count();
     assert_eq!(starts, 4);
 }
@@ -314,9 +338,17 @@ services:
     assert_eq!(bench.clock.monotonic(), 5 * SECOND);
     let broken = yaml.replace("exit, \"0\"", "exit, \"4\"");
     let failure = failure(&bench, &broken);
-    assert_eq!((failure.cause, failure.summary.as_str()), (Cause::DependencyFailed, "web waits for init, which exited with 4"));
-    let slow = yaml.replace("--ready-after, 5s]", "--ready-after, 5m], start_timeout: 30s").replace("failures: 9", "start_period: 10m");
-    assert_eq!(self::failure(&bench, &slow).summary, "web waits for proxy, which did not get there within 30s");
+    assert_eq!(
+        (failure.cause, failure.summary.as_str()),
+        (Cause::DependencyFailed, "web waits for init, which exited with 4")
+    );
+    let slow = yaml
+        .replace("--ready-after, 5s]", "--ready-after, 5m], start_timeout: 30s")
+        .replace("failures: 9", "start_period: 10m");
+    assert_eq!(
+        self::failure(&bench, &slow).summary,
+        "web waits for proxy, which did not get there within 30s"
+    );
 }
 
 #[test]
@@ -360,10 +392,16 @@ fn volumes_outlive_tasks_and_go_only_when_that_is_wanted() {
 fn commands_run_inside_containers() {
     let bench = Bench::new();
     bench.up(SHOP).unwrap();
-    assert_eq!(exec(&bench, "web", &["/probe", "exit", "7", "--print", "bye"]), (Some(7), "bye\n".to_owned()));
+    assert_eq!(
+        exec(&bench, "web", &["/probe", "exit", "7", "--print", "bye"]),
+        (Some(7), "bye\n".to_owned())
+    );
     assert_eq!(exec(&bench, "web", &["/probe", "show", "hostname"]), (Some(0), "shop-web-1-1\n".to_owned()));
     assert_eq!(exec(&bench, "web", &["/probe", "count", "--to", "2"]), (Some(0), "1\n2\n".to_owned()));
-    assert_eq!(exec(&bench, "web", &["/probe", "nonsense"]), (Some(1), "probe: unknown command `nonsense`\n".to_owned()));
+    assert_eq!(
+        exec(&bench, "web", &["/probe", "nonsense"]),
+        (Some(1), "probe: unknown command `nonsense`\n".to_owned())
+    );
     let orchestrator = bench.world.orchestrator();
     let start = |request| bench.run(orchestrator.exec(&bench.scope, request));
     assert_eq!(start(ExecRequest::new("web", ["/bin/ls"])).unwrap_err().kind(), ErrorKind::Invalid);
@@ -390,10 +428,14 @@ fn output_is_followed_into_new_replicas() {
     bench.up(&counting).unwrap_err();
     bench.up(&one("image: probe, command: [count]")).unwrap();
     let orchestrator = bench.world.orchestrator();
-    let lines = bench.run(orchestrator.logs(&bench.scope, LogOptions::of("web").with_tail(1).with_follow(true))).unwrap();
+    let lines = bench
+        .run(orchestrator.logs(&bench.scope, LogOptions::of("web").with_tail(1).with_follow(true)))
+        .unwrap();
     let first: Vec<String> = bench.run(lines.take(3).map(|line| line.unwrap().line).collect());
     assert_eq!(first, ["1", "2", "3"]);
-    let follow = bench.run(orchestrator.logs(&bench.scope, LogOptions::default().with_tail(0).with_follow(true))).unwrap();
+    let follow = bench
+        .run(orchestrator.logs(&bench.scope, LogOptions::default().with_tail(0).with_follow(true)))
+        .unwrap();
     let mut followed = follow.map(|line| line.unwrap().replica);
     let first = bench.run(followed.next()).unwrap();
     bench.run(orchestrator.restart(&bench.scope, "web", &bench.context)).unwrap();
@@ -410,12 +452,18 @@ fn output_is_followed_into_new_replicas() {
     assert_eq!(missing.err().map(|error| error.kind()), Some(ErrorKind::NotFound));
 }
 
-fn run_task(bench: &Bench, task: &str, request: impl FnOnce(RunRequest) -> RunRequest) -> Result<(RunOutcome, String), Error> {
+fn run_task(
+    bench: &Bench,
+    task: &str,
+    request: impl FnOnce(RunRequest) -> RunRequest,
+) -> Result<(RunOutcome, String), Error> {
     let app = app(&format!("app: shop\ntasks:\n  job: {{image: probe, {task}}}\n"));
     let text = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
     let sink = text.clone();
     let request = request(RunRequest::new(app, "job")).with_output(move |output| match output {
-        Output::Stdout(bytes) | Output::Stderr(bytes) => sink.lock().unwrap().push_str(std::str::from_utf8(&bytes).unwrap()),
+        Output::Stdout(bytes) | Output::Stderr(bytes) => {
+            sink.lock().unwrap().push_str(std::str::from_utf8(&bytes).unwrap());
+        }
     });
     let outcome = bench.run(bench.world.orchestrator().run(&bench.scope, request, &bench.context))?;
     let text = text.lock().unwrap().clone();
@@ -425,29 +473,48 @@ fn run_task(bench: &Bench, task: &str, request: impl FnOnce(RunRequest) -> RunRe
 #[test]
 fn tasks_run_to_their_end_and_leave_nothing() {
     let bench = Bench::new();
-    let (outcome, output) = run_task(&bench, "command: [exit, \"5\", --print, hi, --after, 1s], attempts: 3", |request| request).unwrap();
+    let (outcome, output) =
+        run_task(&bench, "command: [exit, \"5\", --print, hi, --after, 1s], attempts: 3", |request| request)
+            .unwrap();
     assert_eq!((outcome.exit_code, outcome.attempts, output.as_str()), (5, 3, "hi\nhi\nhi\n"));
-    let (outcome, output) = run_task(&bench, "command: [exit, \"5\"]", |request| request.with_command(["print", "other"])).unwrap();
+    let (outcome, output) =
+        run_task(&bench, "command: [exit, \"5\"]", |request| request.with_command(["print", "other"]))
+            .unwrap();
     assert_eq!((outcome.exit_code, output.as_str()), (0, "other\n"));
     let began = bench.clock.monotonic();
-    let error = run_task(&bench, "command: [sleep], timeout: 10m", |request| request.with_timeout(5 * SECOND)).unwrap_err();
+    let error =
+        run_task(&bench, "command: [sleep], timeout: 10m", |request| request.with_timeout(5 * SECOND))
+            .unwrap_err();
     assert_eq!((error.kind(), bench.clock.monotonic() - began), (ErrorKind::Timeout, 5 * SECOND));
     let error = run_task(&bench, "entrypoint: [/bin/sh]", |request| request).unwrap_err();
     assert_eq!(error.failure().unwrap().cause, Cause::CommandMissing);
     bench.context.cancel.cancel();
-    assert_eq!(run_task(&bench, "command: [sleep]", |request| request).unwrap_err().kind(), ErrorKind::Cancelled);
+    assert_eq!(
+        run_task(&bench, "command: [sleep]", |request| request).unwrap_err().kind(),
+        ErrorKind::Cancelled
+    );
     assert!(bench.run(bench.world.orchestrator().status(&bench.scope)).unwrap().tasks.is_empty());
 }
 
 #[test]
 fn a_task_that_something_comes_after_runs_once_and_fails_what_comes_after() {
     let bench = Bench::new();
-    let broken = SHOP.replace("command: [migrate]", "entrypoint: [/probe], command: [exit, \"2\", --print, no table], attempts: 2");
+    let broken = SHOP.replace(
+        "command: [migrate]",
+        "entrypoint: [/probe], command: [exit, \"2\", --print, no table], attempts: 2",
+    );
     let error = bench.up(&broken).unwrap_err();
     let failure = error.error.failure().unwrap();
-    assert_eq!((failure.summary.as_str(), failure.last_lines.as_slice()), ("failed (exit 2, 2 attempts)", ["no table".to_owned()].as_slice()));
+    assert_eq!(
+        (failure.summary.as_str(), failure.last_lines.as_slice()),
+        ("failed (exit 2, 2 attempts)", ["no table".to_owned()].as_slice())
+    );
     let status = bench.run(bench.world.orchestrator().status(&bench.scope)).unwrap();
-    assert!(status.service("web").is_none() && status.service("store").unwrap().is_healthy() && status.tasks.is_empty());
+    assert!(
+        status.service("web").is_none()
+            && status.service("store").unwrap().is_healthy()
+            && status.tasks.is_empty()
+    );
     bench.up(SHOP).unwrap();
     let only = Intent::Apply { app: Box::new(app(SHOP)), only: vec!["web".parse().unwrap()] };
     assert!(bench.plan(&bench.world.orchestrator(), &only).unwrap().is_empty());
@@ -480,7 +547,8 @@ fn a_long_rollout_keeps_its_lease() {
         bench.clock.sleep(200 * SECOND).await;
         other.lock(&bench.scope, &Holder::of_this_process("other", &bench.clock)).await.unwrap_err().kind()
     };
-    let (changed, refused) = bench.run(join(orchestrator.change(&bench.scope, intent, &bench.context), intrude));
+    let (changed, refused) =
+        bench.run(join(orchestrator.change(&bench.scope, intent, &bench.context), intrude));
     assert_eq!((changed.unwrap().1.elapsed, refused), (300 * SECOND, ErrorKind::Conflict));
 }
 
@@ -488,13 +556,17 @@ fn a_long_rollout_keeps_its_lease() {
 fn a_cancelled_rollout_goes_on_with_the_next_command() {
     let bench = Bench::new();
     bench.up(SHOP).unwrap();
-    let update = SHOP.replace("image: shop/web:1\n", "image: shop/web:2\n").replace("replicas: 3", "replicas: 3\n    rollout: {settle: 1m}").replace("health: {http: /healthz, port: http, interval: 1s, start_period: 5s}\n", "\n");
+    let update = SHOP
+        .replace("image: shop/web:1\n", "image: shop/web:2\n")
+        .replace("replicas: 3", "replicas: 3\n    rollout: {settle: 1m}")
+        .replace("health: {http: /healthz, port: http, interval: 1s, start_period: 5s}\n", "\n");
     let orchestrator = bench.world.orchestrator();
     let cancel = async {
         bench.clock.sleep(10 * SECOND).await;
         bench.context.cancel.cancel();
     };
-    let (result, ()) = bench.run(join(orchestrator.change(&bench.scope, apply(&update), &bench.context), cancel));
+    let (result, ()) =
+        bench.run(join(orchestrator.change(&bench.scope, apply(&update), &bench.context), cancel));
     let error = result.unwrap_err();
     assert_eq!((error.error.kind(), error.report.elapsed), (ErrorKind::Cancelled, 10 * SECOND));
     let context = Context::new().with_clock(std::sync::Arc::new(bench.clock.clone()));
@@ -515,7 +587,10 @@ fn waiting_ends_with_health_or_says_what_is_missing() {
     assert_eq!(get(&bench, "web", 8080, "/unhealthy"), "200 ");
     bench.run(bench.clock.sleep(10 * SECOND));
     let error = bench.run(orchestrator.wait_healthy(&bench.scope, 60 * SECOND, &bench.context)).unwrap_err();
-    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Timeout, "shop is not healthy after 60s: web 2/3 healthy"));
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (ErrorKind::Timeout, "shop is not healthy after 60s: web 2/3 healthy")
+    );
 }
 
 #[test]
@@ -583,17 +658,26 @@ fn every_leaf_is_in_the_document_at_the_place_that_is_named() {
 
 #[test]
 fn what_is_for_others_or_cannot_be_is_reported() {
-    let yaml = one("image: probe, ecs: {launch: fargate}, rollout: {strategy: blue_green}, autoscale: {min: 1, max: 3, cpu: 60%}");
+    let yaml = one(
+        "image: probe, ecs: {launch: fargate}, rollout: {strategy: blue_green}, autoscale: {min: 1, max: 3, cpu: 60%}",
+    );
     let app = app(&yaml);
     let scope = straddle_core::scope::Scope::new(&app.app);
     let platform = MemoryPlatform::new();
     let translation = platform.translate(&app, &scope, &platform.assumptions());
-    let found: Vec<String> = translation.findings.iter().map(|finding| format!("{} {} {}", finding.kind, finding.code, finding.path)).collect();
-    assert_eq!(found, [
-        "elsewhere memory/other-target services.web.ecs",
-        "blocked memory/strategy services.web.rollout.strategy",
-        "adapted memory/autoscale services.web.autoscale",
-    ]);
+    let found: Vec<String> = translation
+        .findings
+        .iter()
+        .map(|finding| format!("{} {} {}", finding.kind, finding.code, finding.path))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "elsewhere memory/other-target services.web.ecs",
+            "blocked memory/strategy services.web.rollout.strategy",
+            "adapted memory/autoscale services.web.autoscale",
+        ]
+    );
     let bench = Bench::new();
     assert_eq!(bench.up(&yaml).unwrap_err().error.kind(), ErrorKind::Blocked);
 }

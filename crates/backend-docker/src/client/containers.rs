@@ -5,7 +5,7 @@ use std::time::Duration;
 use bollard::{
     models::ContainerCreateBody,
     query_parameters::{
-        CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder,
+        CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, InspectContainerOptions,
         RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
         UploadToContainerOptionsBuilder,
     },
@@ -43,15 +43,6 @@ impl Client {
         let options = StopContainerOptionsBuilder::default().t(seconds).build();
         let docker = self.docker.clone().with_timeout(grace + STOP_MARGIN);
         gone(docker.stop_container(id, Some(options)).await.map_err(|failed| error::engine("stop the container", failed)))
-    }
-
-    pub(crate) async fn kill(&self, id: &str) -> Result<()> {
-        let options = KillContainerOptionsBuilder::default().signal("SIGKILL").build();
-        match self.docker.kill_container(id, Some(options)).await.map_err(|failed| error::engine("kill the container", failed)) {
-            // It is not running.
-            Err(failed) if failed.kind() == ErrorKind::Conflict => Ok(()),
-            other => gone(other),
-        }
     }
 
     /// Removes a container, running or not, with its volumes without a name.

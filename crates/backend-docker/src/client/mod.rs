@@ -18,7 +18,7 @@ use straddle_core::error::{ErrorKind, Result};
 pub(crate) use self::{
     containers::archive,
     images::Credentials,
-    streams::{Attached, Chunk, ExecCommand, ExecStarted, LogQuery},
+    streams::{Chunk, ExecCommand, LogQuery},
     types::{Action, EngineVersion, Happened, Inspected, Listed, Owned, State},
 };
 use crate::{

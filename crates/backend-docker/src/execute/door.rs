@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use straddle_core::error::{Error, ErrorKind, Result};
+use straddle_core::error::{ErrorKind, Result};
 
 use super::Work;
 use crate::{

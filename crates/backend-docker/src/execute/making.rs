@@ -111,21 +111,15 @@ impl Making<'_> {
 
 /// Makes the containers of a group, with their volumes and files; nothing is started.
 ///
-/// The container that leads is made last, so that a group whose making was interrupted has no lead and is seen as left over. It is made
-/// first where the others need its network; then they are missing, and the group is seen as broken.
+/// A group whose making was interrupted lacks containers, or has some that were never started: it is seen as broken, and replaced.
 pub(crate) async fn make(work: &Work<'_>, making: &Making<'_>, name: &str) -> Result<Made> {
     let template = making.template;
-    try_join_all(template.volumes.iter().map(|(volume, document)| async {
-        let mut labels = work.labels();
-        labels.insert(labels::GROUP.to_owned(), name.to_owned());
-        work.client().create_volume(body::group_volume(&names::member(name, volume), document, labels)).await
-    }))
-    .await?;
     let network = work.names.network();
     if template.needs_hold() {
         let helper = making.helper.ok_or_else(|| Error::new(ErrorKind::Internal, "the helper was not loaded before it was needed"))?;
         let labels = making.labels(work, name, Role::Hold, None, true);
-        let lead = create(work, name, None, || body::hold(helper, template, network, labels.clone())).await?;
+        let lead = create(work, making, (name, None), || body::hold(helper, template, network, labels.clone())).await?;
+        group_volumes(work, template, name).await?;
         join_networks(work, template, &lead).await?;
         let others = template.containers.keys().map(|container| {
             let lead = &lead;
@@ -141,10 +135,20 @@ pub(crate) async fn make(work: &Work<'_>, making: &Making<'_>, name: &str) -> Re
     let Some(container) = template.containers.keys().next() else {
         return Err(Error::new(ErrorKind::Invalid, "a task without containers"));
     };
+    group_volumes(work, template, name).await?;
     let id = container_of(work, making, (name, container, name), Join::Network { name: network, aliases: &[] }).await?;
     join_networks(work, template, &id).await?;
     let containers = BTreeMap::from([(container.clone(), id.clone())]);
     Ok(Made { name: name.to_owned(), lead: id, containers })
+}
+
+async fn group_volumes(work: &Work<'_>, template: &TemplateDocument, name: &str) -> Result<()> {
+    let volumes = template.volumes.iter().map(|(volume, document)| async {
+        let mut labels = work.labels();
+        labels.insert(labels::GROUP.to_owned(), name.to_owned());
+        work.client().create_volume(body::group_volume(&names::member(name, volume), document, labels)).await
+    });
+    try_join_all(volumes).await.map(drop)
 }
 
 async fn join_networks(work: &Work<'_>, template: &TemplateDocument, lead: &str) -> Result<()> {
@@ -180,21 +184,23 @@ async fn container_of(
         command: special.and_then(|special| special.command),
     };
     let scene = making.scene(work, group, container, None);
-    let made = create(work, own, document.platform.as_deref(), || body::container(document, &around)).await;
+    let made = create(work, making, (own, document.platform.as_deref()), || body::container(document, &around)).await;
     let id = made.map_err(|error| if error.kind() == ErrorKind::Conflict { error } else { scene.refused(error) })?;
     upload(work, &id, document, around.secrets).await?;
     Ok(id)
 }
 
-/// Makes a container; one of ours that has the name, left by a command that was interrupted, makes room.
+/// Makes a container; one of ours that has the name, left by a command that was interrupted, makes room. A run of a task may belong to
+/// another command that is at work: it keeps its name.
 async fn create(
     work: &Work<'_>,
-    name: &str,
-    platform: Option<&str>,
+    making: &Making<'_>,
+    (name, platform): (&str, Option<&str>),
     body: impl Fn() -> body::Body,
 ) -> Result<String> {
+    let is_replica = matches!(making.owner, Owner::Service { .. });
     match work.client().create(name, platform, body()).await {
-        Err(error) if error.kind() == ErrorKind::Conflict => {
+        Err(error) if error.kind() == ErrorKind::Conflict && is_replica => {
             work.clear_name(name).await?;
             work.client().create(name, platform, body()).await
         }

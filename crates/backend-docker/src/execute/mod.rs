@@ -20,9 +20,8 @@ use straddle_core::{
 };
 
 pub(crate) use self::{
-    making::{Making, Owner, make},
-    stopping::{Order, stop_group},
-    task::{Finished, RunOptions, run_once},
+    objects::{create_network, create_volume},
+    task::{RunOptions, run_once},
 };
 use crate::{
     backend::Shared,

@@ -10,7 +10,7 @@ use crate::{
     labels,
 };
 
-pub(super) async fn create_network(work: &Work<'_>, payload: &Value) -> Result<String> {
+pub(crate) async fn create_network(work: &Work<'_>, payload: &Value) -> Result<String> {
     let NetworkDocument { name } = from_value(payload)?;
     // The engine would make a second network of the same name.
     match work.client().network(&name).await? {
@@ -27,7 +27,7 @@ pub(super) async fn remove_network(work: &Work<'_>, payload: &Value) -> Result<S
     Ok("removed".to_owned())
 }
 
-pub(super) async fn create_volume(work: &Work<'_>, payload: &Value) -> Result<String> {
+pub(crate) async fn create_volume(work: &Work<'_>, payload: &Value) -> Result<String> {
     let VolumeDocument { name, driver } = from_value(payload)?;
     let mut labels = work.labels();
     labels.insert(labels::VOLUME.to_owned(), work.name.to_owned());

@@ -73,7 +73,7 @@ pub(super) async fn deploy(work: &Work<'_>, payload: &Value) -> Result<String> {
         if door_document.is_none() {
             change.door.close().await?;
         }
-        Ok(())
+        Ok::<_, Error>(())
     };
     match outcome.await {
         Ok(()) => {}

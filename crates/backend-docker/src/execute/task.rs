@@ -27,6 +27,12 @@ use crate::{
     watch::{Exit, Watch},
 };
 
+/// How long output may take that was written before the end.
+const LAST_OUTPUT: Duration = Duration::from_secs(2);
+
+/// How many names of runs are tried where other commands run the same task at the same time.
+const TRIES: u32 = 100;
+
 /// Takes output as it comes.
 pub(crate) type Sink = Arc<dyn Fn(Output) + Send + Sync>;
 
@@ -162,14 +168,7 @@ pub(crate) async fn run_once(work: &Work<'_>, template: &TemplateDocument, numbe
         special: Some(Special { container: main, command: options.command.as_deref(), environment: &options.environment }),
     };
     let watch = Watch::open(work.client().clone(), labels::filters(work.scope), Arc::clone(&work.context.clock));
-    let name = work.names.run(work.name, number);
-    let made = match making::make(work, &making, &name).await {
-        Ok(made) => made,
-        Err(error) => {
-            stopping::remove_leftovers(work.client(), labels::filters(work.scope), &name).await?;
-            return Err(error);
-        }
-    };
+    let (name, made) = make(work, &making, number).await?;
     let owned = OwnedOrder { template: template.clone(), made };
     let ended = follow(work, &making, &watch, &owned.made, main, options).await;
     let order = owned.order();
@@ -192,6 +191,22 @@ pub(crate) async fn run_once(work: &Work<'_>, template: &TemplateDocument, numbe
             Err(error)
         }
     }
+}
+
+/// Makes the containers of a run under the first name that is free.
+async fn make(work: &Work<'_>, making: &Making<'_>, first: u32) -> Result<(String, Made)> {
+    for number in first..first.saturating_add(TRIES) {
+        let name = work.names.run(work.name, number);
+        match making::make(work, making, &name).await {
+            Ok(made) => return Ok((name, made)),
+            Err(error) if error.kind() == ErrorKind::Conflict => {}
+            Err(error) => {
+                stopping::remove_leftovers(work.client(), labels::filters(work.scope), &name).await?;
+                return Err(error);
+            }
+        }
+    }
+    Err(Error::new(ErrorKind::Conflict, format!("the names of {TRIES} runs of {} are taken", work.name)))
 }
 
 /// Starts a run and waits until an essential container of it has ended.
@@ -232,7 +247,7 @@ async fn follow(
             launched = &mut launch => { launched?; None }
             first = &mut ended => Some(first),
         };
-        Ok(match first {
+        Ok::<_, Error>(match first {
             Some(first) => first,
             None => ended.await,
         })
@@ -240,15 +255,15 @@ async fn follow(
     let both = async {
         let mut pump = std::pin::pin!(pump);
         let mut run = std::pin::pin!(run);
-        let result = tokio::select! {
-            result = &mut run => result,
-            () = &mut pump => run.await,
-        }?;
-        // What it wrote last may still be on its way; containers that it started keep the stream open no longer than that.
-        if options.output.is_some() {
+        let (result, has_more) = tokio::select! {
+            result = &mut run => (result?, true),
+            () = &mut pump => (run.await?, false),
+        };
+        // What it wrote last may still be on its way.
+        if has_more && options.output.is_some() {
             tokio::select! {
                 () = &mut pump => {}
-                () = work.clock().sleep(Duration::from_secs(2)) => {}
+                () = work.clock().sleep(LAST_OUTPUT) => {}
             }
         }
         Ok(result)

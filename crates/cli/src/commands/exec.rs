@@ -51,14 +51,13 @@ pub(crate) async fn run(args: &ExecArgs, session: &Session) -> Outcome {
         request = request.with_terminal(terminal::size().unwrap_or(TerminalSize { columns: 80, rows: 24 }));
     }
     let running = connected.orchestrator.exec(&connected.scope, request).await?;
-    if args.tty {
-        // Restored when it is dropped, however this ends. Ctrl-C is a key like any other meanwhile.
-        let _raw = terminal::Raw::enter()
-            .map_err(|error| Failure::usage(format!("the terminal cannot be handed over: {error}")))?;
-        attend(running, shell, true).await
-    } else {
-        session.until_interrupted(attend(running, shell, false)).await
-    }
+    // Restored when it is dropped, however this ends. Ctrl-C is a key like any other meanwhile.
+    let _raw = args
+        .tty
+        .then(terminal::Raw::enter)
+        .transpose()
+        .map_err(|error| Failure::usage(format!("the terminal cannot be handed over: {error}")))?;
+    session.until_interrupted(attend(running, shell, args.tty)).await
 }
 
 /// Passes bytes in both directions until the command has ended.

@@ -63,17 +63,14 @@ fn print(args: &LogsArgs, session: &Session, line: LogLine, longest: &mut usize)
     if shell.is_json() {
         return shell.json_line(&LogOutput::from(line));
     }
-    let time = line.time.filter(|_| args.timestamps).map(|time| style::faint(time) + " ").unwrap_or_default();
+    let mut prefix = String::new();
     if !args.no_prefix {
         let who = format!("{} {}", line.replica, line.container);
         *longest = who.chars().count().max(*longest);
-        shell.data(&format!(
-            "{} {time}",
-            style::replica(&line.replica, format!("{who:width$} |", width = *longest))
-        ))?;
-    } else if !time.is_empty() {
-        shell.data(&time)?;
+        prefix = style::replica(&line.replica, format!("{who:width$} |", width = *longest)) + " ";
     }
-    // The line itself passes unchanged.
-    shell.raw(format!("{}\n", line.line).as_bytes())
+    if let Some(time) = line.time.filter(|_| args.timestamps) {
+        prefix.push_str(&(style::faint(time) + " "));
+    }
+    shell.prefixed(&prefix, &line.line)
 }

@@ -42,8 +42,12 @@ pub(crate) fn run(args: &ManArgs, session: &Session) -> Outcome {
 
 fn page(command: Command) -> Result<Vec<u8>, Failure> {
     let mut page = Vec::new();
-    // The groups of the help carry colours, which a manual page does not know.
-    let command = command.before_help("").after_help("");
-    Man::new(command).render(&mut page).map_err(Failure::Write)?;
+    // What the help groups and explains in its own way, a manual page has sections for.
+    let remarks = if command.has_subcommands() {
+        format!("{}\n\nExit codes:\n\n{}", args::REMARK, args::exit_codes())
+    } else {
+        String::new()
+    };
+    Man::new(command.before_help("").after_help(remarks)).render(&mut page).map_err(Failure::Write)?;
     Ok(page)
 }

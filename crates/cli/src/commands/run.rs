@@ -4,6 +4,7 @@ use clap::Args;
 use straddle_core::{
     error::ErrorKind,
     orchestrator::{Cancel, Output, RunRequest},
+    units::Name,
 };
 
 use super::{Outcome, since};
@@ -59,7 +60,7 @@ impl FromStr for Variable {
 
 pub(crate) async fn run(args: &RunArgs, session: &Session) -> Outcome {
     let (connected, loaded) = session.connect_with_spec().await?;
-    let known: Vec<&str> = loaded.app.tasks.keys().map(|name| name.as_str()).collect();
+    let known: Vec<&str> = loaded.app.tasks.keys().map(Name::as_str).collect();
     if !known.contains(&args.task.as_str()) {
         return Err(no_such("task", &args.task, &known));
     }

@@ -11,7 +11,7 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
-use super::{Layers, Merged, PROJECT_FILE, closest, unreadable};
+use super::{Layers, PROJECT_FILE, closest, merged};
 use crate::{error::Failure, folder, registry::Registry};
 
 /// How environment variables of ours begin.
@@ -32,12 +32,7 @@ pub(super) fn figment(layers: &Layers<'_>, registry: &Registry) -> Result<Figmen
         figment = figment.merge(TomlFile::read(file, layers.folder)?);
     }
     // Which targets there are decides how the names of variables are read.
-    let known = figment.data_of_default().map_err(|error| unreadable(&error, layers.folder))?;
-    let targets: Vec<String> = known
-        .get("targets")
-        .and_then(Value::as_dict)
-        .map(|targets| targets.keys().cloned().collect())
-        .unwrap_or_default();
+    let targets = target_names(&merged(&figment)?);
     for (name, value) in layers.variables.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
         if let Some(path) = path_of(name, &targets)? {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -46,23 +41,21 @@ pub(super) fn figment(layers: &Layers<'_>, registry: &Registry) -> Result<Figmen
     }
     if let Some(environment) = layers.environment {
         // Given for the one target that the command works on; it is laid over each of them.
-        let mut names: Vec<String> = figment
-            .data_of_default()
-            .ok()
-            .and_then(|values| {
-                values
-                    .get("targets")
-                    .and_then(Value::as_dict)
-                    .map(|targets| targets.keys().cloned().collect())
-            })
-            .unwrap_or_default();
-        names.sort();
+        let names = target_names(&merged(&figment)?);
         for name in names {
             figment =
                 figment.merge(One::new("--environment", &["targets", &name, "environment"], environment));
         }
     }
     Ok(figment)
+}
+
+fn target_names(values: &Dict) -> Vec<String> {
+    values
+        .get("targets")
+        .and_then(Value::as_dict)
+        .map(|targets| targets.keys().cloned().collect())
+        .unwrap_or_default()
 }
 
 fn user_file(layers: &Layers<'_>) -> Option<PathBuf> {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use figment::{
-    Figment, Metadata, Profile,
+    Figment, Metadata, Profile, Provider,
     value::{Dict, Value},
 };
 
@@ -71,10 +71,7 @@ impl Config {
     /// Reads all layers.
     pub(crate) fn load(layers: &Layers<'_>, registry: &Registry) -> Result<Self, Failure> {
         let figment = layers::figment(layers, registry)?;
-        let values = match figment.data_of_default() {
-            Ok(values) => values,
-            Err(error) => return Err(unreadable(&error, layers.folder)),
-        };
+        let values = merged(&figment)?;
         let config =
             Self { figment, values, registry: registry.clone(), user_folder: layers.folder.to_owned() };
         config.check()?;
@@ -169,16 +166,12 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Merges what all layers say.
-trait Merged {
-    fn data_of_default(&self) -> Result<Dict, figment::Error>;
-}
-
-impl Merged for Figment {
-    fn data_of_default(&self) -> Result<Dict, figment::Error> {
-        use figment::Provider as _;
-        Ok(self.data()?.remove(&Profile::Default).unwrap_or_default())
-    }
+/// Returns what all layers say together.
+fn merged(figment: &Figment) -> Result<Dict, Failure> {
+    let mut data = figment
+        .data()
+        .map_err(|error| Failure::usage(format!("the configuration cannot be read: {}", error.kind)))?;
+    Ok(data.remove(&Profile::Default).unwrap_or_default())
 }
 
 fn origin(metadata: &Metadata, user_folder: &Path) -> Origin {
@@ -194,13 +187,6 @@ fn origin(metadata: &Metadata, user_folder: &Path) -> Origin {
             is_variable: metadata.name.starts_with(layers::PREFIX),
         },
     }
-}
-
-fn unreadable(error: &figment::Error, user_folder: &Path) -> Failure {
-    let origin = error.metadata.as_ref().map(|metadata| origin(metadata, user_folder));
-    let who = origin.map_or_else(|| "the configuration".to_owned(), |origin| origin.to_string());
-    let why = error.kind.to_string();
-    Failure::usage(format!("{who} cannot be read: {}", why.trim_end()))
 }
 
 fn unknown(origin: &Origin, key: &str, below: &str, known: &[&str]) -> Failure {

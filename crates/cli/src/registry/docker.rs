@@ -35,11 +35,11 @@ impl Backend for Docker {
     }
 
     fn platform(&self, settings: &Settings) -> Result<Box<dyn Platform>> {
-        Ok(Box::new(DockerPlatform::new(&config(settings))))
+        Ok(Box::new(DockerPlatform::new(config(settings).helper_image)))
     }
 
     async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Orchestrator>> {
-        let orchestrator = DockerOrchestrator::connect(&config(settings)).await?;
+        let orchestrator = DockerOrchestrator::new(config(settings))?;
         Ok(Arc::new(orchestrator.with_secrets(Arc::new(LocalSecrets::new(&settings.folder)))))
     }
 

@@ -13,6 +13,9 @@ use crate::style;
 /// The longest path or value that its column is made for.
 const COLUMN: usize = 48;
 
+/// The width of the first column, with the space behind it.
+const MARGIN: usize = 9;
+
 /// What one target makes of a spec.
 #[derive(Debug)]
 pub(crate) struct Assessment<'a> {
@@ -133,7 +136,9 @@ fn rows(findings: &[&Finding], document: &Document, width: usize) -> String {
         rows.iter().map(|row| row.path.chars().count()).filter(|length| *length <= COLUMN).max().unwrap_or(0);
     let heads =
         rows.iter().map(|row| row.head.chars().count()).filter(|length| *length <= COLUMN).max().unwrap_or(0);
-    rows.iter().map(|row| row.render(paths, heads, width)).collect()
+    let kinds =
+        rows.iter().map(|row| row.finding.kind.to_string().len()).max().unwrap_or(0).max(MARGIN - 2) + 2;
+    rows.iter().map(|row| row.render(kinds, paths, heads, width)).collect()
 }
 
 struct Row<'a> {
@@ -157,8 +162,8 @@ impl<'a> Row<'a> {
         Self { finding, path, head, message, place: place(document, finding) }
     }
 
-    fn render(&self, paths: usize, heads: usize, width: usize) -> String {
-        let kind = format!("{:<9}", self.finding.kind.to_string());
+    fn render(&self, kinds: usize, paths: usize, heads: usize, width: usize) -> String {
+        let kind = format!("{:<kinds$}", self.finding.kind.to_string());
         let kind = match self.finding.kind {
             FindingKind::Blocked => style::bad(kind),
             FindingKind::Adapted | FindingKind::Ignored => style::warn(kind),
@@ -173,8 +178,8 @@ impl<'a> Row<'a> {
         }
         let mut text = format!("{}\n", line.trim_end());
         let mut below = |line: &str| {
-            for line in style::wrap(line, width.saturating_sub(13).max(40)) {
-                text.push_str(&format!("{:13}{line}\n", ""));
+            for line in style::wrap(line, width.saturating_sub(4 + kinds).max(40)) {
+                text.push_str(&format!("    {:kinds$}{line}\n", ""));
             }
         };
         if let Some(message) = self.message {
@@ -192,9 +197,10 @@ impl<'a> Row<'a> {
 
 fn note(note: &Note, width: usize) -> String {
     let mut text = String::new();
-    for (at, line) in style::wrap(&note.message, width.saturating_sub(13).max(40)).iter().enumerate() {
+    for (at, line) in style::wrap(&note.message, width.saturating_sub(4 + MARGIN).max(40)).iter().enumerate()
+    {
         let margin = if at == 0 { "note" } else { "" };
-        text.push_str(&format!("    {}{line}\n", style::faint(format!("{margin:<9}"))));
+        text.push_str(&format!("    {}{line}\n", style::faint(format!("{margin:<MARGIN$}"))));
     }
     text
 }

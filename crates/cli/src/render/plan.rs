@@ -77,7 +77,9 @@ fn sign(action: Action) -> String {
 /// Cuts the words about a step into columns; the number of replicas has the first one for itself.
 fn columns(step: &Step) -> Vec<String> {
     let mut columns: Vec<String> = Vec::new();
-    for part in step.summary.split("  ").map(str::trim).filter(|part| !part.is_empty()) {
+    // Some backends say the name once more, as the engine has it.
+    let says_more = |part: &&str| !part.is_empty() && *part != step.resource.name;
+    for part in step.summary.split("  ").map(str::trim).filter(says_more) {
         columns.push(part.to_owned());
     }
     if !columns.first().is_some_and(|first| first.starts_with('×')) {

@@ -136,7 +136,7 @@ impl Progress {
                 }
             }
             Event::Pull { step, image, current, total } => {
-                self.pull(&mut state, *step, image, *current, *total)
+                self.pull(&mut state, *step, image, *current, *total);
             }
             Event::FailureSeen { step, failure } => state.show(*step, &failure.summary),
             Event::Retrying { operation, reason, delay } => {

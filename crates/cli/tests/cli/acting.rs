@@ -49,10 +49,13 @@ fn no_is_the_default() {
 
 #[test]
 fn a_rollout_that_cannot_finish_says_why() {
-    let bench = Bench::up();
+    // One replica, so that no second one fails at the same moment and is counted too.
+    let shop = SHOP.replace("replicas: 2", "replicas: 1");
+    let bench = Bench::new().with_file("straddle.yaml", &shop);
+    bench.straddle(["up", "--yes", "-q"]).succeeded();
     bench.write(
         "straddle.yaml",
-        &SHOP.replace("image: shop/web:1\n    ports", "image: shop/broken:1\n    ports"),
+        &shop.replace("image: shop/web:1\n    ports", "image: shop/broken:1\n    ports"),
     );
     insta::assert_snapshot!("up-broken", bench.straddle(["up", "--yes"]).ended_with(exit::ROLLOUT));
     insta::assert_snapshot!("status-after-broken", bench.straddle(["status"]));

@@ -63,6 +63,8 @@ pub(crate) struct Run {
     pub(crate) code: u8,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+    /// Standard output with its dates and times.
+    pub(crate) raw: String,
 }
 
 impl Bench {
@@ -138,34 +140,20 @@ impl Bench {
     }
 
     pub(crate) fn straddle<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Run {
-        self.run_in(
-            "",
-            None,
-            None,
-            Interrupts::Channel(mpsc::unbounded_channel().1),
-            Buffer::default(),
-            arguments,
-        )
+        self.run_in("", None, None, Interrupts::Channel(mpsc::unbounded_channel().1), arguments)
     }
 
     /// Runs in a folder below.
     pub(crate) fn straddle_in<'a>(&self, folder: &str, arguments: impl IntoIterator<Item = &'a str>) -> Run {
         fs::create_dir_all(self.path(folder)).unwrap();
-        self.run_in(
-            folder,
-            None,
-            None,
-            Interrupts::Channel(mpsc::unbounded_channel().1),
-            Buffer::default(),
-            arguments,
-        )
+        self.run_in(folder, None, None, Interrupts::Channel(mpsc::unbounded_channel().1), arguments)
     }
 
     /// Runs once with the input, output and interrupts that were given.
     pub(crate) fn straddle_once<'a>(&mut self, arguments: impl IntoIterator<Item = &'a str>) -> Run {
         let interrupts = self.interrupts.take().unwrap_or_else(|| mpsc::unbounded_channel().1);
         let (stdin, stdout) = (self.stdin.take(), self.stdout.take());
-        self.run_in("", stdin, stdout, Interrupts::Channel(interrupts), Buffer::default(), arguments)
+        self.run_in("", stdin, stdout, Interrupts::Channel(interrupts), arguments)
     }
 
     fn run_in<'a>(
@@ -174,10 +162,9 @@ impl Bench {
         stdin: Option<Box<dyn Read + Send>>,
         stdout: Option<Box<dyn Write + Send>>,
         interrupts: Interrupts,
-        stderr: Buffer,
         arguments: impl IntoIterator<Item = &'a str>,
     ) -> Run {
-        let out = Buffer::default();
+        let (out, stderr) = (Buffer::default(), Buffer::default());
         let environment = Environment {
             variables: self.variables.clone(),
             folder: if folder.is_empty() { self.folder.path().to_owned() } else { self.path(folder) },
@@ -190,7 +177,7 @@ impl Bench {
             interrupts,
         };
         let code = straddle_cli::run(["straddle"].into_iter().chain(arguments), environment);
-        Run { code, stdout: normal(&out.text()), stderr: normal(&stderr.text()) }
+        Run { code, stdout: normal(&out.text()), stderr: normal(&stderr.text()), raw: out.text() }
     }
 }
 

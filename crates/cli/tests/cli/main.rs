@@ -1,4 +1,5 @@
 //! The command line as a user meets it, over a backend in memory.
+#![cfg(test)]
 
 mod acting;
 mod bench;

@@ -161,7 +161,9 @@ impl<'a> Call<'a> {
         match self {
             Self::Connect(_, request) => Some(&request.service),
             Self::Exec(_, request) => Some(&request.workload),
-            Self::Execute(_, step) => matches!(step.resource.kind.as_str(), "service" | "task").then_some(&step.resource.name),
+            Self::Execute(_, step) => {
+                matches!(step.resource.kind.as_str(), "service" | "task").then_some(&step.resource.name)
+            }
             Self::History(_, service) => Some(service),
             Self::Run(_, request) => Some(&request.task),
             Self::Events(..)

@@ -40,11 +40,15 @@ impl Checked {
     }
 
     fn refusal(&self, operation: Operation, feature: Feature, field: Option<&'static str>) -> Error {
-        let what = field.map_or_else(|| operation.name().to_owned(), |field| format!("{operation} with {field}"));
-        let error = Error::new(ErrorKind::Unsupported, format!("{} has no {what}: {}", self.backend, feature.describe()))
-            .with_operation(operation.name())
-            .with_context("backend", self.backend.clone())
-            .with_help("straddle capabilities shows what each target can do");
+        let what =
+            field.map_or_else(|| operation.name().to_owned(), |field| format!("{operation} with {field}"));
+        let error = Error::new(
+            ErrorKind::Unsupported,
+            format!("{} has no {what}: {}", self.backend, feature.describe()),
+        )
+        .with_operation(operation.name())
+        .with_context("backend", self.backend.clone())
+        .with_help("straddle capabilities shows what each target can do");
         match field {
             Some(field) => error.with_context("field", field),
             None => error,
@@ -79,7 +83,12 @@ fn needs(call: Call<'_>) -> Vec<(Feature, Option<&'static str>)> {
             }
         }
         // A backend without a lease grants it at once; the rest every backend has.
-        Call::Execute(..) | Call::Facts(_) | Call::Fingerprint(_) | Call::Lock(..) | Call::Status(_) | Call::Unlock(_) => {}
+        Call::Execute(..)
+        | Call::Facts(_)
+        | Call::Fingerprint(_)
+        | Call::Lock(..)
+        | Call::Status(_)
+        | Call::Unlock(_) => {}
     }
     needs
 }

@@ -8,8 +8,8 @@ use crate::{
     error::Result,
     model::App,
     orchestrator::{
-        ConnectRequest, Connection, Context, EngineEvent, EventOptions, ExecRequest, ExecSession, Holder, Lease, LogLine, LogOptions,
-        Orchestrator, RunOutcome, RunRequest,
+        ConnectRequest, Connection, Context, EngineEvent, EventOptions, ExecRequest, ExecSession, Holder,
+        Lease, LogLine, LogOptions, Orchestrator, RunOutcome, RunRequest,
     },
     plan::{Fingerprint, Intent, Plan, Step},
     platform::{Facts, Platform},
@@ -20,7 +20,11 @@ use crate::{
 /// Something that is done around every call of an orchestrator.
 pub trait Decorator: Debug + Send + Sync + 'static {
     /// Makes a call, or does not, or makes it several times: each `next()` is the call once.
-    fn around<T, F>(&self, call: Call<'_>, next: impl Fn() -> F + Send + Sync) -> impl Future<Output = Result<T>> + Send
+    fn around<T, F>(
+        &self,
+        call: Call<'_>,
+        next: impl Fn() -> F + Send + Sync,
+    ) -> impl Future<Output = Result<T>> + Send
     where
         T: Send,
         F: Future<Output = Result<T>> + Send;
@@ -86,8 +90,14 @@ impl<O: Orchestrator, D: Decorator> Orchestrator for Decorated<O, D> {
         self.decorator.around(Call::Status(scope), || self.inner.status(scope)).await
     }
 
-    async fn events(&self, scope: &Scope, options: EventOptions) -> Result<BoxStream<'static, Result<EngineEvent>>> {
-        self.decorator.around(Call::Events(scope, &options), || self.inner.events(scope, options.clone())).await
+    async fn events(
+        &self,
+        scope: &Scope,
+        options: EventOptions,
+    ) -> Result<BoxStream<'static, Result<EngineEvent>>> {
+        self.decorator
+            .around(Call::Events(scope, &options), || self.inner.events(scope, options.clone()))
+            .await
     }
 
     async fn logs(&self, scope: &Scope, options: LogOptions) -> Result<BoxStream<'static, Result<LogLine>>> {
@@ -99,7 +109,9 @@ impl<O: Orchestrator, D: Decorator> Orchestrator for Decorated<O, D> {
     }
 
     async fn run(&self, scope: &Scope, request: RunRequest, context: &Context) -> Result<RunOutcome> {
-        self.decorator.around(Call::Run(scope, &request), || self.inner.run(scope, request.clone(), context)).await
+        self.decorator
+            .around(Call::Run(scope, &request), || self.inner.run(scope, request.clone(), context))
+            .await
     }
 
     async fn history(&self, scope: &Scope, service: &str) -> Result<Vec<RevisionInfo>> {
@@ -107,6 +119,8 @@ impl<O: Orchestrator, D: Decorator> Orchestrator for Decorated<O, D> {
     }
 
     async fn connect(&self, scope: &Scope, request: ConnectRequest) -> Result<Box<dyn Connection>> {
-        self.decorator.around(Call::Connect(scope, &request), || self.inner.connect(scope, request.clone())).await
+        self.decorator
+            .around(Call::Connect(scope, &request), || self.inner.connect(scope, request.clone()))
+            .await
     }
 }

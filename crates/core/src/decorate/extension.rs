@@ -55,7 +55,12 @@ pub trait OrchestratorExt: Orchestrator {
     /// # Errors
     ///
     /// Those of [`plan`](Orchestrator::plan) and of [`Engine::run`].
-    async fn change(&self, scope: &Scope, intent: Intent, context: &Context) -> Result<(Plan, Report), RunError>;
+    async fn change(
+        &self,
+        scope: &Scope,
+        intent: Intent,
+        context: &Context,
+    ) -> Result<(Plan, Report), RunError>;
 
     /// Makes the target what an application says.
     ///
@@ -71,7 +76,12 @@ pub trait OrchestratorExt: Orchestrator {
     /// # Errors
     ///
     /// Those of [`plan`](Orchestrator::plan) and of [`Engine::run`].
-    async fn remove(&self, scope: &Scope, volumes: bool, context: &Context) -> Result<(Plan, Report), RunError> {
+    async fn remove(
+        &self,
+        scope: &Scope,
+        volumes: bool,
+        context: &Context,
+    ) -> Result<(Plan, Report), RunError> {
         self.change(scope, Intent::Remove { volumes, only: Vec::new() }, context).await
     }
 
@@ -80,7 +90,12 @@ pub trait OrchestratorExt: Orchestrator {
     /// # Errors
     ///
     /// Those of [`plan`](Orchestrator::plan) and of [`Engine::run`].
-    async fn restart(&self, scope: &Scope, service: &str, context: &Context) -> Result<(Plan, Report), RunError> {
+    async fn restart(
+        &self,
+        scope: &Scope,
+        service: &str,
+        context: &Context,
+    ) -> Result<(Plan, Report), RunError> {
         self.change(scope, Intent::Restart { services: vec![service.to_owned()] }, context).await
     }
 
@@ -89,7 +104,13 @@ pub trait OrchestratorExt: Orchestrator {
     /// # Errors
     ///
     /// Those of [`plan`](Orchestrator::plan) and of [`Engine::run`].
-    async fn rollback(&self, scope: &Scope, service: &str, to: Option<u64>, context: &Context) -> Result<(Plan, Report), RunError> {
+    async fn rollback(
+        &self,
+        scope: &Scope,
+        service: &str,
+        to: Option<u64>,
+        context: &Context,
+    ) -> Result<(Plan, Report), RunError> {
         self.change(scope, Intent::Rollback { service: service.to_owned(), to }, context).await
     }
 
@@ -98,7 +119,13 @@ pub trait OrchestratorExt: Orchestrator {
     /// # Errors
     ///
     /// Those of [`plan`](Orchestrator::plan) and of [`Engine::run`].
-    async fn scale(&self, scope: &Scope, service: &str, replicas: u32, context: &Context) -> Result<(Plan, Report), RunError> {
+    async fn scale(
+        &self,
+        scope: &Scope,
+        service: &str,
+        replicas: u32,
+        context: &Context,
+    ) -> Result<(Plan, Report), RunError> {
         self.change(scope, Intent::Scale { replicas: vec![(service.to_owned(), replicas)] }, context).await
     }
 
@@ -115,7 +142,12 @@ pub trait OrchestratorExt: Orchestrator {
 
 #[async_trait]
 impl<O: Orchestrator + ?Sized> OrchestratorExt for O {
-    async fn change(&self, scope: &Scope, intent: Intent, context: &Context) -> Result<(Plan, Report), RunError> {
+    async fn change(
+        &self,
+        scope: &Scope,
+        intent: Intent,
+        context: &Context,
+    ) -> Result<(Plan, Report), RunError> {
         let failed = |error| RunError { error, others: Vec::new(), report: Report::default() };
         let plan = self.plan(scope, &intent).await.map_err(failed)?;
         let holder = Holder::of_this_process(what(&intent), &*context.clock);
@@ -138,7 +170,11 @@ impl<O: Orchestrator + ?Sized> OrchestratorExt for O {
 }
 
 /// Follows an application until it is healthy; leaves what was seen last in `last`.
-async fn watch<O: Orchestrator + ?Sized>(orchestrator: &O, scope: &Scope, last: &mut Option<Status>) -> Result<Status> {
+async fn watch<O: Orchestrator + ?Sized>(
+    orchestrator: &O,
+    scope: &Scope,
+    last: &mut Option<Status>,
+) -> Result<Status> {
     loop {
         // Opened before the look, so that nothing is missed between the two.
         let mut events = orchestrator.events(scope, EventOptions::default().with_follow(true)).await?;
@@ -165,11 +201,14 @@ async fn watch<O: Orchestrator + ?Sized>(orchestrator: &O, scope: &Scope, last: 
 }
 
 fn missing(scope: &Scope, limit: Duration, last: Option<&Status>) -> Error {
-    let services = last.map_or(&[][..], |status| &status.services).iter().filter(|service| !service.is_healthy());
-    let counts: Vec<String> =
-        services.map(|service| format!("{} {}/{} healthy", service.name, service.healthy, service.desired)).collect();
+    let services =
+        last.map_or(&[][..], |status| &status.services).iter().filter(|service| !service.is_healthy());
+    let counts: Vec<String> = services
+        .map(|service| format!("{} {}/{} healthy", service.name, service.healthy, service.desired))
+        .collect();
     let message = format!("{scope} is not healthy after {:.0}s: {}", limit.as_secs_f64(), counts.join(", "));
-    Error::new(ErrorKind::Timeout, message).with_help("straddle status shows every replica, straddle logs its output")
+    Error::new(ErrorKind::Timeout, message)
+        .with_help("straddle status shows every replica, straddle logs its output")
 }
 
 fn what(intent: &Intent) -> &'static str {

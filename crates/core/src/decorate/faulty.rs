@@ -78,7 +78,11 @@ impl FaultPlan {
 
     /// Lets every call fail that a function picks by its number and name; the first rule that picks it decides.
     #[must_use]
-    pub fn with_rule(self, matches: impl Fn(usize, &str) -> bool + Send + Sync + 'static, fault: Fault) -> Self {
+    pub fn with_rule(
+        self,
+        matches: impl Fn(usize, &str) -> bool + Send + Sync + 'static,
+        fault: Fault,
+    ) -> Self {
         self.lock().rules.push(Rule { matches: Box::new(matches), fault });
         self
     }
@@ -123,9 +127,8 @@ impl FaultPlan {
         inner.calls.push(name.to_owned());
         let fault = inner.rules.iter().find(|rule| (rule.matches)(number, name)).map(|rule| rule.fault);
         match fault {
-            Some(Fault::Before(kind)) => {
-                Err(Error::new(kind, format!("{name} failed, as planned")).with_context("call", number.to_string()))
-            }
+            Some(Fault::Before(kind)) => Err(Error::new(kind, format!("{name} failed, as planned"))
+                .with_context("call", number.to_string())),
             Some(Fault::CrashBefore) => {
                 inner.crashed = true;
                 Err(crash(name))
@@ -169,7 +172,9 @@ impl PendingCall {
     /// [`Uncertain`](ErrorKind::Uncertain) where the answer is lost, and an error for which [`is_crash`] holds where the caller dies.
     pub fn end<T>(self, answer: T) -> Result<T> {
         match self.fault {
-            Some(Fault::After) => Err(Error::new(ErrorKind::Uncertain, format!("no answer to {}, as planned", self.name))),
+            Some(Fault::After) => {
+                Err(Error::new(ErrorKind::Uncertain, format!("no answer to {}, as planned", self.name)))
+            }
             Some(Fault::CrashAfter) => {
                 self.plan.lock().crashed = true;
                 Err(crash(&self.name))

@@ -76,7 +76,11 @@ impl TimeLimits {
     #[must_use]
     pub fn of(&self, operation: Operation) -> Option<Duration> {
         match operation {
-            Operation::Facts | Operation::Fingerprint | Operation::History | Operation::Plan | Operation::Status => self.read,
+            Operation::Facts
+            | Operation::Fingerprint
+            | Operation::History
+            | Operation::Plan
+            | Operation::Status => self.read,
             Operation::Lock | Operation::Unlock => self.lease,
             Operation::Connect | Operation::Events | Operation::Exec | Operation::Logs => self.open,
             Operation::Execute => self.step,
@@ -113,7 +117,10 @@ impl Decorator for TimeLimited {
             Either::Left((result, _)) => result,
             Either::Right(_) => {
                 let kind = if operation.is_read() { ErrorKind::Timeout } else { ErrorKind::Uncertain };
-                Err(Error::new(kind, format!("{operation} did not answer within {:.0}s", limit.as_secs_f64())))
+                Err(Error::new(
+                    kind,
+                    format!("{operation} did not answer within {:.0}s", limit.as_secs_f64()),
+                ))
             }
         }
     }

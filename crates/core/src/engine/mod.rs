@@ -148,7 +148,8 @@ mod tests {
 
     #[test]
     fn delays_double_up_to_the_longest() {
-        let delays: Vec<u128> = (1..=7).map(|attempt| EngineOptions::default().delay(attempt).as_millis()).collect();
+        let delays: Vec<u128> =
+            (1..=7).map(|attempt| EngineOptions::default().delay(attempt).as_millis()).collect();
         assert_eq!(delays, [250, 500, 1000, 2000, 4000, 8000, 8000]);
         assert_eq!(EngineOptions::default().delay(u32::MAX), Duration::from_secs(8));
     }

@@ -109,7 +109,9 @@ impl<O: Orchestrator + ?Sized> Run<'_, O> {
             }
             let delay = left.min(LEASE_PAUSE);
             self.retrying("lease", &error, delay);
-            if let Either::Left((error, _)) = select(pin!(self.stopped()), self.context.clock.sleep(delay)).await {
+            if let Either::Left((error, _)) =
+                select(pin!(self.stopped()), self.context.clock.sleep(delay)).await
+            {
                 return Err(error);
             }
         }
@@ -121,7 +123,8 @@ impl<O: Orchestrator + ?Sized> Run<'_, O> {
             return Ok(());
         }
         let message = format!("{} has changed since this plan was made", self.plan.scope);
-        Err(Error::new(ErrorKind::Stale, message).with_help("nothing was changed: make the plan again and look at it again"))
+        Err(Error::new(ErrorKind::Stale, message)
+            .with_help("nothing was changed: make the plan again and look at it again"))
     }
 
     /// Executes the steps, and leaves what became of them in `progress`.
@@ -175,7 +178,9 @@ impl<O: Orchestrator + ?Sized> Run<'_, O> {
             // It was cancelled too late to make a difference.
             stop.map(|at| progress.errors.remove(at));
         } else {
-            let never = |(at, step): (usize, &super::StepReport)| (step.outcome == StepOutcome::Skipped).then_some(at);
+            let never = |(at, step): (usize, &super::StepReport)| {
+                (step.outcome == StepOutcome::Skipped).then_some(at)
+            };
             self.skip(progress.report.steps.iter().enumerate().filter_map(never).collect(), &mut skipped);
         }
     }
@@ -196,7 +201,11 @@ impl<O: Orchestrator + ?Sized> Run<'_, O> {
                 let error = error.with_context("step", step.resource.to_string());
                 let text = error.to_string();
                 self.context.events.send(Event::StepFailed { step: step.id, text: text.clone(), elapsed });
-                Ended { at, outcome: StepOutcome::Failed { kind: error.kind(), text, elapsed }, error: Some(error) }
+                Ended {
+                    at,
+                    outcome: StepOutcome::Failed { kind: error.kind(), text, elapsed },
+                    error: Some(error),
+                }
             }
         }
     }
@@ -216,7 +225,9 @@ impl<O: Orchestrator + ?Sized> Run<'_, O> {
             }
             let delay = self.options.delay(attempt);
             self.retrying(&step.resource.to_string(), &error, delay);
-            if let Either::Left(_) = select(pin!(self.context.cancel.cancelled()), self.context.clock.sleep(delay)).await {
+            if let Either::Left(_) =
+                select(pin!(self.context.cancel.cancelled()), self.context.clock.sleep(delay)).await
+            {
                 return Err(Error::cancelled().with_source(error));
             }
             attempt += 1;
@@ -260,8 +271,10 @@ impl<O: Orchestrator + ?Sized> Run<'_, O> {
         match select(cancelled, self.context.clock.sleep(left)).await {
             Either::Left(_) => Error::cancelled(),
             Either::Right(_) => {
-                let message = format!("not done after {:.0}s, the time that it was given", deadline.as_secs_f64());
-                Error::new(ErrorKind::Timeout, message).with_help("run the same command again: it goes on where it stopped")
+                let message =
+                    format!("not done after {:.0}s, the time that it was given", deadline.as_secs_f64());
+                Error::new(ErrorKind::Timeout, message)
+                    .with_help("run the same command again: it goes on where it stopped")
             }
         }
     }

@@ -119,7 +119,8 @@ mod tests {
 
     #[test]
     fn plans_that_do_not_fit_together_are_refused() {
-        for steps in [&[(1, [2].as_slice()), (2, &[])] as &[_], &[(1, &[1])], &[(1, &[]), (1, &[])]] {
+        let wrong: [&[(u32, &[u32])]; 3] = [&[(1, &[2]), (2, &[])], &[(1, &[1])], &[(1, &[]), (1, &[])]];
+        for steps in wrong {
             assert_eq!(Schedule::new(&plan(steps)).unwrap_err().kind(), ErrorKind::Invalid);
         }
     }

@@ -1,6 +1,5 @@
 use crate::capability::{
-    Capability,
-    Feature,
+    Capability, Feature,
     Provider::{Engine, WhileWatching},
 };
 

@@ -61,7 +61,9 @@ impl Client {
             self.faults.alive()?;
             let renewal = self.world.touch(|state| self.renew(state));
             let next = renewal.into_iter().chain(until).min();
-            if let Either::Right(_) = select(pin!(self.world.turn(version, next)), pin!(cancel.cancelled())).await {
+            if let Either::Right(_) =
+                select(pin!(self.world.turn(version, next)), pin!(cancel.cancelled())).await
+            {
                 return Err(Error::cancelled());
             }
             let now = self.world.clock().monotonic();
@@ -74,14 +76,17 @@ impl Client {
     pub(super) fn lock(&self, scope: &Scope, holder: &Holder) -> Result<Lease> {
         self.change("lock", |state| {
             let now = state.now();
-            let other = state.leases.get(scope).filter(|lease| lease.holder.id != holder.id && lease.until > now);
+            let other =
+                state.leases.get(scope).filter(|lease| lease.holder.id != holder.id && lease.until > now);
             if let Some(other) = other {
                 let left = other.until.saturating_sub(now).as_secs_f64();
                 let message = format!("{scope} is being changed by {}", other.holder.description);
                 let help = format!("wait until it is done; if it has died, its lease ends in {left:.0}s");
                 return Err(Error::new(ErrorKind::Conflict, message).with_help(help));
             }
-            state.leases.insert(scope.clone(), LeaseRecord { holder: holder.clone(), until: now + LEASE_TIME });
+            state
+                .leases
+                .insert(scope.clone(), LeaseRecord { holder: holder.clone(), until: now + LEASE_TIME });
             self.held().insert((scope.clone(), holder.id.clone()));
             Ok(Lease { scope: scope.clone(), holder: holder.id.clone(), token: holder.id.clone() })
         })

@@ -31,14 +31,26 @@ pub(super) fn connect(client: &Client, scope: &Scope, request: &ConnectRequest) 
             Some(replica) => groups.find(|group| group.spec.name == *replica),
             None => groups.find(|group| !group.retired && group.is_healthy(now, Duration::ZERO)),
         };
-        let what = || replica.as_ref().map_or_else(|| format!("a healthy replica of {service}"), |name| format!("replica {name}"));
+        let what = || {
+            replica
+                .as_ref()
+                .map_or_else(|| format!("a healthy replica of {service}"), |name| format!("replica {name}"))
+        };
         let group = found.ok_or_else(|| Error::not_found(what()))?.spec.name.clone();
         if state.listens(&group, *port) {
             return Ok(group);
         }
         Err(Error::new(ErrorKind::Unavailable, format!("nothing listens on port {port} of {group}")))
     })??;
-    Ok(HttpConnection { client: client.clone(), group, port: *port, input: Vec::new(), output: VecDeque::new(), closed: false, reader: None })
+    Ok(HttpConnection {
+        client: client.clone(),
+        group,
+        port: *port,
+        input: Vec::new(),
+        output: VecDeque::new(),
+        closed: false,
+        reader: None,
+    })
 }
 
 /// A connection to a server in the world, which answers as it is asked.
@@ -63,7 +75,8 @@ impl HttpConnection {
         {
             let head: Vec<u8> = self.input.drain(..end + 4).collect();
             let head = String::from_utf8_lossy(&head).into_owned();
-            let keep = !head.lines().any(|line| line.to_ascii_lowercase().replace(' ', "") == "connection:close");
+            let keep =
+                !head.lines().any(|line| line.to_ascii_lowercase().replace(' ', "") == "connection:close");
             let target = head.split_whitespace().nth(1).unwrap_or("/").to_owned();
             let answer = self.client.world().change(|state| state.answer(&self.group, self.port, &target));
             match answer {
@@ -89,7 +102,11 @@ impl HttpConnection {
 }
 
 impl AsyncRead for HttpConnection {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let Some((wait, bytes)) = self.output.front_mut() else {
             if self.closed {
                 return Poll::Ready(Ok(()));

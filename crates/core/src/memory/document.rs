@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     error::{Error, ErrorKind, Result},
     revision::content_hash,
-    units::{Memory, Percent, Timespan},
+    units::{Cpu, Memory, Percent, Timespan},
 };
 
 /// Everything that makes a revision of a service, or a run of a task, what it is.
@@ -35,14 +35,17 @@ impl Template {
 
     /// Returns the images of its containers, in the order of their names.
     pub(super) fn image_names(&self) -> Vec<String> {
-        self.task().map(|task| task.containers.into_values().map(|container| container.image).collect()).unwrap_or_default()
+        self.task()
+            .map(|task| task.containers.into_values().map(|container| container.image).collect())
+            .unwrap_or_default()
     }
 }
 
 /// Reads a document or a payload.
 pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T> {
-    T::deserialize(value)
-        .map_err(|error| Error::new(ErrorKind::Invalid, format!("this is no document of the memory backend: {error}")))
+    T::deserialize(value).map_err(|error| {
+        Error::new(ErrorKind::Invalid, format!("this is no document of the memory backend: {error}"))
+    })
 }
 
 /// What is started together.
@@ -59,6 +62,8 @@ pub(super) struct TaskDocument {
 pub(super) struct ResourcesDocument {
     #[serde(default, deserialize_with = "parsed_opt")]
     pub(super) memory: Option<Memory>,
+    #[serde(default, deserialize_with = "parsed_opt")]
+    pub(super) cpu: Option<Cpu>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -92,7 +97,9 @@ pub(super) struct ContainerDocument {
     #[serde(default, deserialize_with = "parsed_opt")]
     pub(super) start_timeout: Option<Timespan>,
     #[serde(default)]
-    pub(super) memory: ResourceAmount,
+    pub(super) memory: AmountDocument<Memory>,
+    #[serde(default)]
+    pub(super) cpu: AmountDocument<Cpu>,
     #[serde(default)]
     pub(super) volumes: BTreeMap<String, MountDocument>,
     #[serde(default)]
@@ -175,12 +182,19 @@ pub(super) struct HealthDocument {
     pub(super) start_period: Timespan,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-pub(super) struct ResourceAmount {
+#[derive(Clone, Debug, Deserialize)]
+#[serde(bound(deserialize = "T: FromStr"))]
+pub(super) struct AmountDocument<T> {
     #[serde(default, deserialize_with = "parsed_opt")]
-    pub(super) reservation: Option<Memory>,
+    pub(super) reservation: Option<T>,
     #[serde(default, deserialize_with = "parsed_opt")]
-    pub(super) limit: Option<Memory>,
+    pub(super) limit: Option<T>,
+}
+
+impl<T> Default for AmountDocument<T> {
+    fn default() -> Self {
+        Self { reservation: None, limit: None }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -238,7 +252,8 @@ pub(super) struct RolloutDocument {
 
 impl Default for RolloutDocument {
     fn default() -> Self {
-        let crate::model::Rollout { min_healthy, max_running, settle, deadline, .. } = crate::model::Rollout::default();
+        let crate::model::Rollout { min_healthy, max_running, settle, deadline, .. } =
+            crate::model::Rollout::default();
         Self { min_healthy, max_running, rollback: RollbackMode::OnFailure, settle, deadline }
     }
 }

@@ -51,9 +51,18 @@ pub(super) fn exec(client: &Client, scope: &Scope, request: &ExecRequest) -> Res
         });
         return Ok(ExecSession { input: Some(Box::new(Input(sender))), output: output.boxed(), control });
     }
-    let input: Option<Box<dyn AsyncWrite + Send + Unpin>> = request.stdin.then(|| Box::new(Input(mpsc::unbounded_channel().0)) as _);
+    let input: Option<Box<dyn AsyncWrite + Send + Unpin>> =
+        request.stdin.then(|| Box::new(Input(mpsc::unbounded_channel().0)) as _);
     let is_server = process.server.is_some() || process.udp.is_some() || process.script.is_empty();
-    let command = Command { client: client.clone(), group, container, script: process.script, terminal, code, endless: is_server };
+    let command = Command {
+        client: client.clone(),
+        group,
+        container,
+        script: process.script,
+        terminal,
+        code,
+        endless: is_server,
+    };
     Ok(ExecSession { input, output: command.output(), control })
 }
 
@@ -61,7 +70,8 @@ pub(super) fn exec(client: &Client, scope: &Scope, request: &ExecRequest) -> Res
 fn place(state: &State, scope: &Scope, request: &ExecRequest) -> Result<(String, String)> {
     let name = &request.workload;
     let now = state.now();
-    let is_there = state.services.contains_key(&(scope.clone(), name.clone())) || state.groups_of(scope, name).next().is_some();
+    let is_there = state.services.contains_key(&(scope.clone(), name.clone()))
+        || state.groups_of(scope, name).next().is_some();
     if !is_there {
         return Err(Error::not_found(format!("service or task {name}")));
     }
@@ -73,7 +83,9 @@ fn place(state: &State, scope: &Scope, request: &ExecRequest) -> Result<(String,
         None => {
             let healthy = state.groups_of(scope, name).find(|group| group.is_healthy(now, Duration::ZERO));
             let running = || state.groups_of(scope, name).find(|group| group.is_running());
-            healthy.or_else(running).ok_or_else(|| Error::not_found(format!("a running replica of {name}")))?
+            healthy
+                .or_else(running)
+                .ok_or_else(|| Error::not_found(format!("a running replica of {name}")))?
         }
     };
     let container = match &request.container {
@@ -82,14 +94,18 @@ fn place(state: &State, scope: &Scope, request: &ExecRequest) -> Result<(String,
     };
     match group.containers.get(&container).map(|container| container.state) {
         Some(ContainerPhase::Running { .. }) => Ok((group.spec.name.clone(), container)),
-        Some(_) => Err(Error::new(ErrorKind::Unavailable, format!("container {container} of {} does not run", group.spec.name))),
+        Some(_) => Err(Error::new(
+            ErrorKind::Unavailable,
+            format!("container {container} of {} does not run", group.spec.name),
+        )),
         None => Err(Error::not_found(format!("container {container} of {name}"))),
     }
 }
 
 /// Returns the only essential container, or the one named like the service.
 fn main_container(group: &Group, workload: &str) -> Result<String> {
-    let mut essential = group.containers.iter().filter(|(_, container)| container.essential).map(|(name, _)| name);
+    let mut essential =
+        group.containers.iter().filter(|(_, container)| container.essential).map(|(name, _)| name);
     match (essential.next(), essential.next()) {
         (Some(only), None) => Ok(only.clone()),
         _ if group.containers.contains_key(workload) => Ok(workload.to_owned()),
@@ -144,7 +160,10 @@ impl Command {
                     return Some(self.line(false, &number.to_string()));
                 }
                 Moment::AwaitFile { path, until } => {
-                    let is_there = self.client.world().read(|state| state.read_file(&self.group, &self.container, &path).is_ok());
+                    let is_there = self
+                        .client
+                        .world()
+                        .read(|state| state.read_file(&self.group, &self.container, &path).is_ok());
                     if is_there {
                         return self.exit(0);
                     }

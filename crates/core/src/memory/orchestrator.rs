@@ -8,7 +8,7 @@ use super::{
     client::Client,
     connect::connect,
     diff,
-    document::{Settings, read},
+    document::{ExposeDocument, Settings, read},
     exec::exec,
     execute::{self, TaskRun},
     streams,
@@ -20,15 +20,17 @@ use crate::{
     error::{Error, Result},
     model::App,
     orchestrator::{
-        ConnectRequest, Connection, Context, EngineEvent, EventOptions, ExecRequest, ExecSession, Holder, Lease, LogLine, LogOptions,
-        Orchestrator, RunOutcome, RunRequest,
+        ConnectRequest, Connection, Context, EngineEvent, EventOptions, ExecRequest, ExecSession, Holder,
+        Lease, LogLine, LogOptions, Orchestrator, RunOutcome, RunRequest,
     },
     plan::{Fingerprint, Intent, Plan, Step},
     platform::{Facts, Platform},
     scope::Scope,
     status::{
-        ContainerState, ContainerStatus, ReplicaState, ReplicaStatus, RevisionInfo, RunState, RunStatus, ServiceStatus, Status, TaskStatus,
+        ContainerState, ContainerStatus, ReplicaState, ReplicaStatus, RevisionInfo, RunState, RunStatus,
+        ServiceStatus, Status, TaskStatus,
     },
+    units::Timespan,
 };
 
 /// Restarts in a row from which on a replica counts as failed rather than as starting.
@@ -55,7 +57,8 @@ impl MemoryOrchestrator {
     /// Reads the ids of the images that an application names.
     fn image_facts(&self, app: Option<&App>) -> Result<Facts> {
         self.client.read(|state| {
-            let containers = app.into_iter().flat_map(|app| app.workloads()).flat_map(|workload| workload.template.containers.values());
+            let workloads = app.map(App::workloads).into_iter().flatten();
+            let containers = workloads.flat_map(|workload| workload.template.containers.values());
             containers.fold(Facts::observed(), |facts, container| {
                 let image = container.image.as_str();
                 match state.images.get(image) {
@@ -88,7 +91,7 @@ impl Orchestrator for MemoryOrchestrator {
         let facts = self.image_facts(Some(app))?;
         let translation = self.platform.translate(app, scope, &facts);
         let only: Vec<String> = only.iter().map(ToString::to_string).collect();
-        self.client.read(|state| diff::apply(state, scope, self.place(), app, &only, translation))?
+        self.client.read(|state| diff::apply(state, scope, self.place(), (app, &only), translation))?
     }
 
     async fn fingerprint(&self, scope: &Scope) -> Result<Fingerprint> {
@@ -111,7 +114,11 @@ impl Orchestrator for MemoryOrchestrator {
         self.client.read(|state| status(state, scope))
     }
 
-    async fn events(&self, scope: &Scope, options: EventOptions) -> Result<BoxStream<'static, Result<EngineEvent>>> {
+    async fn events(
+        &self,
+        scope: &Scope,
+        options: EventOptions,
+    ) -> Result<BoxStream<'static, Result<EngineEvent>>> {
         streams::events(&self.client, scope, &options)
     }
 
@@ -128,7 +135,8 @@ impl Orchestrator for MemoryOrchestrator {
         let task = app.tasks.iter().find(|(own, _)| own.as_str() == name).map(|(_, task)| task);
         let task = task.ok_or_else(|| Error::not_found(format!("task {name}")))?;
         let facts = self.image_facts(Some(&app))?;
-        let template = diff::task_template(&app, &self.platform.translate(&app, scope, &facts), &name, command)?;
+        let template =
+            diff::task_template(&app, &self.platform.translate(&app, scope, &facts), &name, command)?;
         let known = volumes(&app);
         let persistent = |name: &&String| known.get(name.as_str()).is_some_and(is_persistent);
         let volumes: Vec<String> = template.volumes.keys().filter(persistent).cloned().collect();
@@ -147,7 +155,7 @@ impl Orchestrator for MemoryOrchestrator {
             template,
             record: false,
             attempts: task.attempts,
-            timeout: timeout.or(task.timeout.map(crate::units::Timespan::duration)),
+            timeout: timeout.or(task.timeout.map(Timespan::duration)),
             environment,
             output,
         };
@@ -177,14 +185,20 @@ impl Orchestrator for MemoryOrchestrator {
 
 fn status(state: &State, scope: &Scope) -> Status {
     let own = |group: &&Group| group.spec.scope == *scope;
-    let services: Vec<ServiceStatus> =
-        state.services.iter().filter(|(key, _)| key.0 == *scope).map(|((_, name), _)| service(state, scope, name)).collect();
+    let services: Vec<ServiceStatus> = state
+        .services
+        .iter()
+        .filter(|(key, _)| key.0 == *scope)
+        .map(|((_, name), _)| service(state, scope, name))
+        .collect();
     let mut runs: BTreeMap<&str, Vec<&Group>> = BTreeMap::new();
     let mut orphans = Vec::new();
     for group in state.groups.values().filter(own) {
         match group.spec.role {
             Role::Run { .. } => runs.entry(&group.spec.workload).or_default().push(group),
-            Role::Replica { .. } if services.iter().all(|service| service.name != group.spec.workload) => orphans.push(group.spec.name.clone()),
+            Role::Replica { .. } if services.iter().all(|service| service.name != group.spec.workload) => {
+                orphans.push(group.spec.name.clone());
+            }
             Role::Replica { .. } => {}
         }
     }
@@ -192,22 +206,33 @@ fn status(state: &State, scope: &Scope) -> Status {
         .into_iter()
         .map(|(name, mut runs)| {
             runs.sort_by_key(|run| std::cmp::Reverse(run.started));
-            TaskStatus { name: name.to_owned(), runs: runs.into_iter().map(|group| run(state, group)).collect() }
+            TaskStatus {
+                name: name.to_owned(),
+                runs: runs.into_iter().map(|group| run(state, group)).collect(),
+            }
         })
         .collect();
     if services.is_empty() && tasks.is_empty() && state.networks.contains(scope) {
         orphans.push(format!("network {scope}"));
     }
-    let volumes = state.volumes.keys().filter(|(own, _)| own == scope).map(|(_, name)| name.clone()).collect();
+    let volumes =
+        state.volumes.keys().filter(|(own, _)| own == scope).map(|(_, name)| name.clone()).collect();
     Status { scope: scope.clone(), services, tasks, volumes, orphans }
 }
 
 fn service(state: &State, scope: &Scope, name: &str) -> ServiceStatus {
     let record = state.services.get(&(scope.clone(), name.to_owned())).cloned().unwrap_or_default();
     let settings: Settings = read(&record.settings).unwrap_or_default();
-    let groups: Vec<&Group> = state.groups_of(scope, name).filter(|group| group.revision().is_some()).collect();
-    let current = |group: &&&Group| group.revision() == record.current && group.is_healthy(state.now(), settings.rollout.settle());
-    let containers = record.current().and_then(|revision| revision.template.task().ok()).map(|task| task.containers).unwrap_or_default();
+    let groups: Vec<&Group> =
+        state.groups_of(scope, name).filter(|group| group.revision().is_some()).collect();
+    let current = |group: &&&Group| {
+        group.revision() == record.current && group.is_healthy(state.now(), settings.rollout.settle())
+    };
+    let containers = record
+        .current()
+        .and_then(|revision| revision.template.task().ok())
+        .map(|task| task.containers)
+        .unwrap_or_default();
     let main = containers.get(name).or_else(|| containers.values().next());
     ServiceStatus {
         name: name.to_owned(),
@@ -216,7 +241,7 @@ fn service(state: &State, scope: &Scope, name: &str) -> ServiceStatus {
         healthy: u32::try_from(groups.iter().filter(current).count()).unwrap_or(u32::MAX),
         image: main.map(|container| container.image.clone()).unwrap_or_default(),
         replicas: groups.iter().map(|group| replica(state, group)).collect(),
-        endpoints: settings.expose.iter().filter_map(|expose| expose.endpoint()).collect(),
+        endpoints: settings.expose.iter().filter_map(ExposeDocument::endpoint).collect(),
     }
 }
 

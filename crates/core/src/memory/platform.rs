@@ -48,9 +48,13 @@ impl Platform for MemoryPlatform {
 
     fn render(&self, desired: &Desired) -> Result<Vec<Artefact>> {
         let artefact = |resource: &crate::platform::Resource| {
-            let text = serde_json::to_string_pretty(&resource.document)
-                .map_err(|error| Error::new(ErrorKind::Internal, "a document is no JSON").with_source(error))?;
-            Ok(Artefact { name: format!("{}-{}.json", resource.key.kind, resource.key.name), text: text + "\n" })
+            let text = serde_json::to_string_pretty(&resource.document).map_err(|error| {
+                Error::new(ErrorKind::Internal, "a document is no JSON").with_source(error)
+            })?;
+            Ok(Artefact {
+                name: format!("{}-{}.json", resource.key.kind, resource.key.name),
+                text: text + "\n",
+            })
         };
         desired.resources.iter().map(artefact).collect()
     }

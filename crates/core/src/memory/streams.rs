@@ -12,14 +12,24 @@ use crate::{
 };
 
 /// Reports events of an application.
-pub(super) fn events(client: &Client, scope: &Scope, options: &EventOptions) -> Result<BoxStream<'static, Result<EngineEvent>>> {
+pub(super) fn events(
+    client: &Client,
+    scope: &Scope,
+    options: &EventOptions,
+) -> Result<BoxStream<'static, Result<EngineEvent>>> {
     let from = client.read(|state| match options.since {
-        Some(since) => state.events.iter().position(|(_, event)| event.time >= since).unwrap_or(state.events.len()),
+        Some(since) => {
+            state.events.iter().position(|(_, event)| event.time >= since).unwrap_or(state.events.len())
+        }
         None => state.events.len(),
     })?;
     let scope = scope.clone();
     let look = move |state: &State, next: &mut usize| {
-        let new = state.events[*next..].iter().filter(|(own, _)| *own == scope).map(|(_, event)| event.clone()).collect();
+        let new = state.events[*next..]
+            .iter()
+            .filter(|(own, _)| *own == scope)
+            .map(|(_, event)| event.clone())
+            .collect();
         *next = state.events.len();
         new
     };
@@ -27,7 +37,11 @@ pub(super) fn events(client: &Client, scope: &Scope, options: &EventOptions) -> 
 }
 
 /// Reports the output of containers.
-pub(super) fn logs(client: &Client, scope: &Scope, options: LogOptions) -> Result<BoxStream<'static, Result<LogLine>>> {
+pub(super) fn logs(
+    client: &Client,
+    scope: &Scope,
+    options: LogOptions,
+) -> Result<BoxStream<'static, Result<LogLine>>> {
     let (first, from) = client.read(|state| {
         exists(state, scope, &options)?;
         Ok::<_, Error>((kept(state, scope, &options), state.sequence()))
@@ -35,7 +49,10 @@ pub(super) fn logs(client: &Client, scope: &Scope, options: LogOptions) -> Resul
     let follow_on = options.follow;
     let scope = scope.clone();
     let look = move |state: &State, last: &mut u64| {
-        let new = state.log.iter().filter(|entry| entry.sequence > *last && entry.scope == scope && fits(&options, &entry.line));
+        let new = state
+            .log
+            .iter()
+            .filter(|entry| entry.sequence > *last && entry.scope == scope && fits(&options, &entry.line));
         let new = new.map(|entry| entry.line.clone()).collect();
         *last = state.sequence();
         new
@@ -95,7 +112,11 @@ where
 
 /// Returns what was written so far, with the last lines of each container only where that is wanted.
 fn kept(state: &State, scope: &Scope, options: &LogOptions) -> Vec<LogLine> {
-    let lines = state.log.iter().filter(|entry| entry.scope == *scope && fits(options, &entry.line)).map(|entry| &entry.line);
+    let lines = state
+        .log
+        .iter()
+        .filter(|entry| entry.scope == *scope && fits(options, &entry.line))
+        .map(|entry| &entry.line);
     let Some(tail) = options.tail else { return lines.cloned().collect() };
     let mut left: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     let mut last: Vec<LogLine> = lines
@@ -121,7 +142,8 @@ fn fits(options: &LogOptions, line: &LogLine) -> bool {
 
 fn exists(state: &State, scope: &Scope, options: &LogOptions) -> Result<()> {
     for name in &options.workloads {
-        let is_there = state.services.contains_key(&(scope.clone(), name.clone())) || state.groups_of(scope, name).next().is_some();
+        let is_there = state.services.contains_key(&(scope.clone(), name.clone()))
+            || state.groups_of(scope, name).next().is_some();
         if !is_there {
             return Err(Error::not_found(format!("service or task {name}")));
         }
@@ -134,7 +156,8 @@ fn exists(state: &State, scope: &Scope, options: &LogOptions) -> Result<()> {
     }
     if let Some(container) = &options.container
         && !groups().any(|group| {
-            group.containers.contains_key(container) && (options.workloads.is_empty() || options.workloads.contains(&group.spec.workload))
+            group.containers.contains_key(container)
+                && (options.workloads.is_empty() || options.workloads.contains(&group.spec.workload))
         })
     {
         return Err(Error::not_found(format!("container {container}")));

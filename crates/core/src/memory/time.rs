@@ -96,7 +96,8 @@ impl Clock for VirtualClock {
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        let mut sleeper = Sleeper { clock: self.clone(), until: self.monotonic().saturating_add(duration), id: None };
+        let mut sleeper =
+            Sleeper { clock: self.clone(), until: self.monotonic().saturating_add(duration), id: None };
         poll_fn(move |context| sleeper.poll(context)).boxed()
     }
 }

@@ -9,7 +9,10 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     finding::{Finding, FindingKind, Note},
-    model::{App, Container, Expose, Probe, ProbeKind, RolloutStrategy, Scheme, Volume, VolumeKind, Workload, WorkloadKind},
+    model::{
+        App, Container, Expose, Probe, ProbeKind, RolloutStrategy, Scheme, Volume, VolumeKind, Workload,
+        WorkloadKind,
+    },
     path::{FieldPath, Segment},
     platform::{Facts, Footprint, Mapping, NativePath, Resource, ResourceKey, Translation},
     scope::Scope,
@@ -28,7 +31,10 @@ pub(super) fn translate(app: &App, scope: &Scope, facts: &Facts) -> Translation 
     for workload in app.workloads() {
         workload_resource(&mut translation, app, scope, facts, workload);
     }
-    translation.notes.push(Note::new("memory/simulated", "nothing really runs: containers act as their images' descriptions say"));
+    translation.notes.push(Note::new(
+        "memory/simulated",
+        "nothing really runs: containers act as their images' descriptions say",
+    ));
     let mut objects: BTreeMap<String, u32> = BTreeMap::new();
     for resource in &translation.desired.resources {
         *objects.entry(resource.key.kind.clone()).or_default() += 1;
@@ -45,13 +51,22 @@ fn network(translation: &mut Translation, app: &App, scope: &Scope) {
         native: vec![NativePath { resource: key.clone(), pointer: "/app".to_owned() }],
     });
     let document = json!({"app": app.app.as_str(), "environment": scope.environment()});
-    translation.desired.resources.push(Resource { key, document, depends_on: Vec::new(), summary: String::new() });
+    translation.desired.resources.push(Resource {
+        key,
+        document,
+        depends_on: Vec::new(),
+        summary: String::new(),
+    });
 }
 
 /// Returns every volume that is described or mounted.
 pub(super) fn volumes(app: &App) -> BTreeMap<&str, Volume> {
-    let mounted = app.workloads().flat_map(|workload| workload.template.containers.values()).flat_map(|container| container.volumes.values());
-    let mut volumes: BTreeMap<&str, Volume> = mounted.map(|mount| (mount.name.as_str(), Volume::default())).collect();
+    let mounted = app
+        .workloads()
+        .flat_map(|workload| workload.template.containers.values())
+        .flat_map(|container| container.volumes.values());
+    let mut volumes: BTreeMap<&str, Volume> =
+        mounted.map(|mount| (mount.name.as_str(), Volume::default())).collect();
     volumes.extend(app.volumes.iter().map(|(name, volume)| (name.as_str(), volume.clone())));
     volumes
 }
@@ -65,10 +80,21 @@ fn volume_resource(translation: &mut Translation, name: &str, volume: &Volume) {
     let key = ResourceKey::new("volume", name);
     let document = value(volume);
     map(translation, &key, &FieldPath::root().child("volumes").child(name), &document);
-    translation.desired.resources.push(Resource { key, document, depends_on: Vec::new(), summary: String::new() });
+    translation.desired.resources.push(Resource {
+        key,
+        document,
+        depends_on: Vec::new(),
+        summary: String::new(),
+    });
 }
 
-fn workload_resource(translation: &mut Translation, app: &App, scope: &Scope, facts: &Facts, workload: Workload<'_>) {
+fn workload_resource(
+    translation: &mut Translation,
+    app: &App,
+    scope: &Scope,
+    facts: &Facts,
+    workload: Workload<'_>,
+) {
     let path = workload.path();
     let (kind, mut document) = match workload.kind {
         WorkloadKind::Service(service) => ("service", value(service)),
@@ -78,7 +104,12 @@ fn workload_resource(translation: &mut Translation, app: &App, scope: &Scope, fa
     for block in BLOCKS {
         if document.as_object_mut().and_then(|map| map.shift_remove(block)).is_some() {
             let message = format!("the `{block}` block is for another target");
-            translation.findings.push(Finding::new(FindingKind::Elsewhere, "memory/other-target", path.child(block), message));
+            translation.findings.push(Finding::new(
+                FindingKind::Elsewhere,
+                "memory/other-target",
+                path.child(block),
+                message,
+            ));
         }
     }
     map(translation, &key, &path, &document);
@@ -98,26 +129,42 @@ fn workload_resource(translation: &mut Translation, app: &App, scope: &Scope, fa
                     path.child("rollout").child("strategy"),
                     "only rolling updates are known there",
                 );
-                translation.findings.push(finding.with_fix("write `strategy: rolling` in an overlay of this target"));
+                translation
+                    .findings
+                    .push(finding.with_fix("write `strategy: rolling` in an overlay of this target"));
             }
             if !service.rollout.alarms.is_empty() {
                 let path = path.child("rollout").child("alarms");
-                translation.findings.push(Finding::new(FindingKind::Ignored, "memory/alarms", path, "nothing raises alarms there"));
+                translation.findings.push(Finding::new(
+                    FindingKind::Ignored,
+                    "memory/alarms",
+                    path,
+                    "nothing raises alarms there",
+                ));
             }
             if let Some(autoscale) = &service.autoscale {
                 let message = "nothing follows the load there: the lower bound runs";
-                let finding = Finding::new(FindingKind::Adapted, "memory/autoscale", path.child("autoscale"), message);
-                translation.findings.push(finding.with_change(format!("{}-{}", autoscale.min, autoscale.max), autoscale.min));
+                let finding =
+                    Finding::new(FindingKind::Adapted, "memory/autoscale", path.child("autoscale"), message);
+                translation
+                    .findings
+                    .push(finding.with_change(format!("{}-{}", autoscale.min, autoscale.max), autoscale.min));
             }
         }
         WorkloadKind::Task(task) => {
             if task.schedule.is_some() {
                 let message = "nothing runs by the clock there: it runs when it is asked for";
-                translation.findings.push(Finding::new(FindingKind::Adapted, "memory/schedule", path.child("schedule"), message));
+                translation.findings.push(Finding::new(
+                    FindingKind::Adapted,
+                    "memory/schedule",
+                    path.child("schedule"),
+                    message,
+                ));
             }
         }
     }
-    let images: BTreeSet<&str> = workload.template.containers.values().map(|container| container.image.as_str()).collect();
+    let images: BTreeSet<&str> =
+        workload.template.containers.values().map(|container| container.image.as_str()).collect();
     let ids: Map<String, Value> = images
         .iter()
         .filter_map(|image| Some(((*image).to_owned(), Value::from(facts.text(&format!("image:{image}"))?))))
@@ -142,11 +189,17 @@ fn container_findings(translation: &mut Translation, path: &FieldPath, container
         let path = path.child(key_of(kind));
         translation.findings.push(Finding::new(FindingKind::Elsewhere, "memory/health-kind", path, message));
     }
-    let purposes = [("startup", &health.startup), ("readiness", &health.readiness), ("liveness", &health.liveness)];
+    let purposes =
+        [("startup", &health.startup), ("readiness", &health.readiness), ("liveness", &health.liveness)];
     for (name, probe) in purposes {
         if probe.is_some() {
             let message = "one check serves all purposes there";
-            translation.findings.push(Finding::new(FindingKind::Elsewhere, "memory/health-purpose", path.child(name), message));
+            translation.findings.push(Finding::new(
+                FindingKind::Elsewhere,
+                "memory/health-purpose",
+                path.child(name),
+                message,
+            ));
         }
     }
 }
@@ -154,7 +207,9 @@ fn container_findings(translation: &mut Translation, path: &FieldPath, container
 /// Returns the kind of check that is done where several stand side by side.
 fn chosen(probe: &Probe) -> Option<ProbeKind> {
     let kinds = probe.kinds();
-    [ProbeKind::Exec, ProbeKind::Http, ProbeKind::Tcp, ProbeKind::Grpc].into_iter().find(|kind| kinds.contains(kind))
+    [ProbeKind::Exec, ProbeKind::Http, ProbeKind::Tcp, ProbeKind::Grpc]
+        .into_iter()
+        .find(|kind| kinds.contains(kind))
 }
 
 fn key_of(kind: ProbeKind) -> &'static str {
@@ -189,12 +244,18 @@ fn fill_in(document: &mut Map<String, Value>, app: &App, container: &Container) 
             set("files", name.as_str(), Some("content"), text(content));
         }
         if let Some(source) = &file.source {
-            set("files", name.as_str(), Some("source"), json!({"path": source.path(), "bytes": source.bytes()}));
+            set(
+                "files",
+                name.as_str(),
+                Some("source"),
+                json!({"path": source.path(), "bytes": source.bytes()}),
+            );
         }
     }
     if !container.env_files.is_empty() {
         let files = container.env_files.iter().map(|file| {
-            let entries: BTreeMap<&str, &str> = file.entries().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let entries: BTreeMap<&str, &str> =
+                file.entries().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
             json!({"path": file.path(), "entries": entries})
         });
         document.insert("env_files".to_owned(), files.collect());
@@ -207,7 +268,9 @@ fn address(app: &App, template: &Template) -> String {
         let service = app.services.iter().find(|(own, _)| own.as_str() == name).map(|(_, service)| service);
         let port = |wanted: Option<&str>| {
             let mut ports = service?.template.ports().map(|(_, port)| port);
-            let found = ports.find(|port| wanted.is_none_or(|wanted| port.name.as_ref().is_some_and(|own| own.as_str() == wanted)))?;
+            let found = ports.find(|port| {
+                wanted.is_none_or(|wanted| port.name.as_ref().is_some_and(|own| own.as_str() == wanted))
+            })?;
             Some(found.port.to_string())
         };
         Ok(match what {
@@ -223,8 +286,10 @@ fn address(app: &App, template: &Template) -> String {
 fn dependencies(app: &App, scope: &Scope, workload: Workload<'_>) -> Vec<ResourceKey> {
     let known = volumes(app);
     let mounts = workload.template.containers.values().flat_map(|container| container.volumes.values());
-    let mounted: BTreeSet<&str> =
-        mounts.map(|mount| mount.name.as_str()).filter(|name| known.get(name).is_some_and(is_persistent)).collect();
+    let mounted: BTreeSet<&str> = mounts
+        .map(|mount| mount.name.as_str())
+        .filter(|name| known.get(name).is_some_and(is_persistent))
+        .collect();
     let before = workload.template.after.keys().map(|name| {
         let kind = if app.services.contains_key(name) { "service" } else { "task" };
         ResourceKey::new(kind, name.as_str())
@@ -240,7 +305,8 @@ fn summary(workload: Workload<'_>, images: &[&str]) -> String {
     match workload.kind {
         WorkloadKind::Service(service) => {
             let endpoints: Vec<String> = service.expose.iter().filter_map(endpoint).collect();
-            let arrow = if endpoints.is_empty() { String::new() } else { format!("   → {}", endpoints.join(", ")) };
+            let arrow =
+                if endpoints.is_empty() { String::new() } else { format!("   → {}", endpoints.join(", ")) };
             format!("×{}     {images}{arrow}", service.desired())
         }
         WorkloadKind::Task(_) => format!("once   {images}"),
@@ -281,6 +347,9 @@ fn leaves(mappings: &mut Vec<Mapping>, key: &ResourceKey, path: &FieldPath, poin
                 leaves(mappings, key, &path.with(Segment::Index(at)), format!("{pointer}/{at}"), value);
             }
         }
-        _ => mappings.push(Mapping { field: path.clone(), native: vec![NativePath { resource: key.clone(), pointer }] }),
+        _ => mappings.push(Mapping {
+            field: path.clone(),
+            native: vec![NativePath { resource: key.clone(), pointer }],
+        }),
     }
 }

@@ -35,9 +35,18 @@ impl Bench {
         let world = World::new(Arc::new(clock.clone()))
             .with_image("probe", Image::probe())
             .with_image("shop/store:2", Image::running(["serve", "9000"]))
-            .with_image("shop/web:1", Image::running(["serve", "8080"]).with_program("migrate", ["exit", "0", "--after", "1s"]))
-            .with_image("shop/web:2", Image::running(["serve", "8080"]).with_program("migrate", ["exit", "0", "--after", "1s"]))
-            .with_image("shop/web:broken", Image::running(["exit", "1", "--print", "DATABASE_URL must be set"]));
+            .with_image(
+                "shop/web:1",
+                Image::running(["serve", "8080"]).with_program("migrate", ["exit", "0", "--after", "1s"]),
+            )
+            .with_image(
+                "shop/web:2",
+                Image::running(["serve", "8080"]).with_program("migrate", ["exit", "0", "--after", "1s"]),
+            )
+            .with_image(
+                "shop/web:broken",
+                Image::running(["exit", "1", "--print", "DATABASE_URL must be set"]),
+            );
         let events = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&events);
         let context = Context::new()
@@ -52,7 +61,11 @@ impl Bench {
         self.clock.run(future).expect("it waits for something that never happens")
     }
 
-    pub(crate) fn plan(&self, orchestrator: &MemoryOrchestrator, intent: &Intent) -> straddle_core::error::Result<Plan> {
+    pub(crate) fn plan(
+        &self,
+        orchestrator: &MemoryOrchestrator,
+        intent: &Intent,
+    ) -> straddle_core::error::Result<Plan> {
         self.run(orchestrator.plan(&self.scope, intent))
     }
 

@@ -17,11 +17,15 @@ pub(super) async fn execute(client: &Client, plan: &Plan, step: &Step, context: 
     let scope = plan.scope.clone();
     match read(&step.payload)? {
         Work::CreateNetwork => {
-            client.change("create_network", |state| Ok(state.networks.insert(scope)))?;
+            client.change("create_network", |state| {
+                state.refuse_taken(&scope.prefix())?;
+                Ok(state.networks.insert(scope))
+            })?;
             Ok(String::new())
         }
         Work::CreateVolume { name } => {
             client.change("create_volume", |state| {
+                state.refuse_taken(&format!("{}-{name}", scope.prefix()))?;
                 state.volumes.entry((scope, name)).or_default();
                 Ok(())
             })?;
@@ -32,22 +36,26 @@ pub(super) async fn execute(client: &Client, plan: &Plan, step: &Step, context: 
             Ok("removed".to_owned())
         }
         Work::RemoveVolume { name } => {
-            client.change("remove_volume", |state| Ok(drop(state.volumes.remove(&(scope, name)))))?;
+            client.change("remove_volume", |state| Ok(state.volumes.remove(&(scope, name))))?;
             Ok("removed".to_owned())
         }
         Work::RemoveService { name } => {
             let replicas = client.read(|state| {
-                let own = state.groups_of(&plan.scope, &name).filter(|group| matches!(group.spec.role, Role::Replica { .. }));
+                let own = state
+                    .groups_of(&plan.scope, &name)
+                    .filter(|group| matches!(group.spec.role, Role::Replica { .. }));
                 own.map(|group| group.spec.name.clone()).collect::<Vec<_>>()
             })?;
             replicas.iter().try_for_each(|replica| take_away(client, replica))?;
             // Last, since it is by this that the rest is found again.
-            client.change("remove_service", |state| Ok(drop(state.services.remove(&(scope, name)))))?;
+            client.change("remove_service", |state| Ok(state.services.remove(&(scope, name))))?;
             Ok("removed".to_owned())
         }
         Work::RemoveTask { name } => {
             let runs = client.read(|state| {
-                let own = state.groups_of(&plan.scope, &name).filter(|group| matches!(group.spec.role, Role::Run { .. }));
+                let own = state
+                    .groups_of(&plan.scope, &name)
+                    .filter(|group| matches!(group.spec.role, Role::Run { .. }));
                 own.map(|group| group.spec.name.clone()).collect::<Vec<_>>()
             })?;
             runs.iter().try_for_each(|run| take_away(client, run))?;

@@ -26,7 +26,13 @@ use crate::{
 const STRIKES: usize = 3;
 
 /// Makes a service what it should be.
-pub(super) async fn roll(client: &Client, step: &Step, scope: &Scope, target: &Target, context: &Context) -> Result<String> {
+pub(super) async fn roll(
+    client: &Client,
+    step: &Step,
+    scope: &Scope,
+    target: &Target,
+    context: &Context,
+) -> Result<String> {
     let settings: Settings = read(&target.settings)?;
     let number = begin(client, scope, target, &settings)?;
     let rollout = Rollout {
@@ -45,7 +51,11 @@ pub(super) async fn roll(client: &Client, step: &Step, scope: &Scope, target: &T
     match rollout.converge(Some(since)).await? {
         Ended::There => {
             finish(client, scope, target, &settings, number)?;
-            Ok(if target.desired == 0 { "scaled to 0".to_owned() } else { format!("{0}/{0} healthy", target.desired) })
+            Ok(if target.desired == 0 {
+                "scaled to 0".to_owned()
+            } else {
+                format!("{0}/{0} healthy", target.desired)
+            })
         }
         Ended::Failed(failure) => Err(Error::rollout(*rollout.give_up(*failure, target).await?)),
     }
@@ -56,12 +66,19 @@ fn begin(client: &Client, scope: &Scope, target: &Target, settings: &Settings) -
     let hash = target.template.hash();
     client.change("record_revision", |state| {
         let key = (scope.clone(), target.service.clone());
+        state.refuse_taken(&format!("{}-{}", scope.prefix(), target.service))?;
         let wanted: BTreeSet<u16> = settings.expose.iter().filter_map(|expose| expose.publish).collect();
-        let others = state.services.iter().filter(|(other, _)| **other != key).flat_map(|(_, service)| &service.ports);
+        let others =
+            state.services.iter().filter(|(other, _)| **other != key).flat_map(|(_, service)| &service.ports);
         let taken: BTreeSet<u16> = others.chain(&state.taken_ports).copied().collect();
         if let Some(port) = wanted.intersection(&taken).next() {
-            let mut failure = Failure::new(&target.service, Cause::PortTaken, format!("port {port} of this machine is taken"));
-            failure.likely = Some(format!("something else listens on port {port}: stop it, or publish another port"));
+            let mut failure = Failure::new(
+                &target.service,
+                Cause::PortTaken,
+                format!("port {port} of this machine is taken"),
+            );
+            failure.likely =
+                Some(format!("something else listens on port {port}: stop it, or publish another port"));
             return Err(Error::rollout(failure));
         }
         let created = state.time_of(state.now());
@@ -86,7 +103,10 @@ fn begin(client: &Client, scope: &Scope, target: &Target, settings: &Settings) -
 fn finish(client: &Client, scope: &Scope, target: &Target, settings: &Settings, number: u64) -> Result<()> {
     client.change("finish_rollout", |state| {
         let key = (scope.clone(), target.service.clone());
-        let record = state.services.get_mut(&key).ok_or_else(|| Error::not_found(format!("service {}", target.service)))?;
+        let record = state
+            .services
+            .get_mut(&key)
+            .ok_or_else(|| Error::not_found(format!("service {}", target.service)))?;
         record.current = Some(number);
         record.desired = target.desired;
         record.settings.clone_from(&target.settings);
@@ -95,7 +115,14 @@ fn finish(client: &Client, scope: &Scope, target: &Target, settings: &Settings, 
         if let Some(revision) = record.revisions.get_mut(&number) {
             revision.failed = false;
         }
-        let spare: Vec<u64> = record.revisions.keys().rev().filter(|kept| **kept != number).skip(KEPT_REVISIONS - 1).copied().collect();
+        let spare: Vec<u64> = record
+            .revisions
+            .keys()
+            .rev()
+            .filter(|kept| **kept != number)
+            .skip(KEPT_REVISIONS - 1)
+            .copied()
+            .collect();
         spare.iter().for_each(|number| drop(record.revisions.remove(number)));
         Ok(())
     })
@@ -184,12 +211,16 @@ impl Rollout<'_> {
 
     fn view(&self, state: &State, since: Option<u64>) -> View {
         let (now, settle) = (state.now(), self.settings.rollout.settle());
-        let replicas: Vec<Replica> =
-            state.groups_of(self.scope, self.service).filter_map(|group| self.replica(group, now, settle)).collect();
-        let settles_at = state.groups_of(self.scope, self.service).filter_map(|group| group.settles_at(now, settle)).min();
+        let replicas: Vec<Replica> = state
+            .groups_of(self.scope, self.service)
+            .filter_map(|group| self.replica(group, now, settle))
+            .collect();
+        let settles_at =
+            state.groups_of(self.scope, self.service).filter_map(|group| group.settles_at(now, settle)).min();
         let own = |seen: &&SeenFailure| {
             since.is_some_and(|since| seen.sequence > since)
-                && (&seen.scope, seen.failure.workload.as_str(), seen.revision) == (self.scope, self.service, Some(self.number))
+                && (&seen.scope, seen.failure.workload.as_str(), seen.revision)
+                    == (self.scope, self.service, Some(self.number))
         };
         View { now, replicas, settles_at, failures: state.failures.iter().filter(own).cloned().collect() }
     }
@@ -204,13 +235,15 @@ impl Rollout<'_> {
             is_new,
             healthy: group.is_healthy(now, if is_new { settle } else { Duration::ZERO }),
             state: group.state,
-            broken: group.is_unhealthy() || matches!(group.state, GroupState::Ended { .. } | GroupState::Stopped),
+            broken: group.is_unhealthy()
+                || matches!(group.state, GroupState::Ended { .. } | GroupState::Stopped),
         })
     }
 
     fn is_there(&self, view: &View) -> bool {
         let desired = usize::try_from(self.desired).unwrap_or(usize::MAX);
-        view.replicas.len() == desired && view.replicas.iter().all(|replica| replica.is_new && replica.healthy)
+        view.replicas.len() == desired
+            && view.replicas.iter().all(|replica| replica.is_new && replica.healthy)
     }
 
     /// Does what can be done now; returns whether that was anything.
@@ -236,14 +269,21 @@ impl Rollout<'_> {
         let count = |is_new, healthy| u32::try_from(view.count(is_new, healthy)).unwrap_or(u32::MAX);
         let rollout = &self.settings.rollout;
         let bounds = RollingBounds::new(self.desired, rollout.min_healthy, rollout.max_running);
-        let next = bounds.next(self.desired, count(false, true), count(false, false), count(true, true), count(true, false));
+        let next = bounds.next(
+            self.desired,
+            count(false, true),
+            count(false, false),
+            count(true, true),
+            count(true, false),
+        );
         let mut old: Vec<&Replica> = view.replicas.iter().filter(|replica| !replica.is_new).collect();
         old.sort_by_key(|replica| replica.healthy);
         let stops = old.iter().take(usize::try_from(next.stop).unwrap_or(usize::MAX));
         for replica in stops {
             take_away(self.client, &replica.name)?;
         }
-        let mut free = (1..).filter(|ordinal| !view.replicas.iter().any(|replica| replica.name == self.name(*ordinal)));
+        let mut free =
+            (1..).filter(|ordinal| !view.replicas.iter().any(|replica| replica.name == self.name(*ordinal)));
         for _ in 0..next.start {
             let Some(ordinal) = free.next() else { break };
             self.create(ordinal)?;
@@ -277,7 +317,8 @@ impl Rollout<'_> {
 
     /// Returns the failure that ends the rollout: the third identical one, or the first that cannot heal by itself.
     fn decisive(&self, seen: &[SeenFailure]) -> Option<Failure> {
-        let same = |one: &SeenFailure| seen.iter().filter(|other| one.failure.is_same(&other.failure)).count();
+        let same =
+            |one: &SeenFailure| seen.iter().filter(|other| one.failure.is_same(&other.failure)).count();
         let decides = |one: &&SeenFailure| one.failure.is_final() || same(one) >= STRIKES;
         let last = seen.iter().rev().find(decides)?;
         let mut failure = last.failure.clone();
@@ -301,7 +342,10 @@ impl Rollout<'_> {
     async fn give_up(&self, mut failure: Failure, target: &Target) -> Result<Box<Failure>> {
         let key = (self.scope.clone(), self.service.to_owned());
         let before = self.client.change("mark_failed", |state| {
-            let record = state.services.get_mut(&key).ok_or_else(|| Error::not_found(format!("service {}", self.service)))?;
+            let record = state
+                .services
+                .get_mut(&key)
+                .ok_or_else(|| Error::not_found(format!("service {}", self.service)))?;
             if record.current != Some(self.number)
                 && let Some(revision) = record.revisions.get_mut(&self.number)
             {
@@ -309,8 +353,12 @@ impl Rollout<'_> {
             }
             Ok(record.clone())
         })?;
-        failure.likely = failure.likely.or_else(|| likely(before.current().map(|revision| &revision.template), &target.template));
-        self.context.events.send(Event::FailureSeen { step: self.step.id, failure: Box::new(failure.clone()) });
+        failure.likely = failure
+            .likely
+            .or_else(|| likely(before.current().map(|revision| &revision.template), &target.template));
+        self.context
+            .events
+            .send(Event::FailureSeen { step: self.step.id, failure: Box::new(failure.clone()) });
         if self.settings.rollout.rollback == RollbackMode::OnFailure {
             failure.rolled_back = self.roll_back(&before).await?;
         }
@@ -322,7 +370,8 @@ impl Rollout<'_> {
         let Some((number, revision)) = before.current.zip(before.current()) else {
             // Nothing ran before: nothing of it is left but its record.
             let replicas = self.client.read(|state| {
-                let own = state.groups_of(self.scope, self.service).filter(|group| group.revision().is_some());
+                let own =
+                    state.groups_of(self.scope, self.service).filter(|group| group.revision().is_some());
                 own.map(|group| group.spec.name.clone()).collect::<Vec<_>>()
             })?;
             replicas.iter().try_for_each(|name| take_away(self.client, name))?;
@@ -369,8 +418,12 @@ fn likely(before: Option<&Template>, now: &Template) -> Option<String> {
     let names = |template: &Template| -> BTreeSet<(String, String)> {
         let containers = template.task.get("containers").and_then(Value::as_object).into_iter().flatten();
         let own = |(container, document): (&String, &Value)| {
-            let sections = ["env", "secrets"].iter().filter_map(|section| document.get(*section)?.as_object());
-            sections.flat_map(|section| section.keys()).map(|name| (container.clone(), name.clone())).collect::<Vec<_>>()
+            let sections =
+                ["env", "secrets"].iter().filter_map(|section| document.get(*section)?.as_object());
+            sections
+                .flat_map(|section| section.keys())
+                .map(|name| (container.clone(), name.clone()))
+                .collect::<Vec<_>>()
         };
         containers.flat_map(own).collect()
     };

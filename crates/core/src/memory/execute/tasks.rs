@@ -38,7 +38,13 @@ pub(in crate::memory) struct TaskRun {
 /// Runs a task that something comes after, unless it is done, and keeps the run as its record.
 ///
 /// A run that is under way, because whoever began it has died, is waited for: nothing runs twice.
-pub(super) async fn run_awaited(client: &Client, step: &Step, scope: &Scope, target: TaskTarget, context: &Context) -> Result<String> {
+pub(super) async fn run_awaited(
+    client: &Client,
+    step: &Step,
+    scope: &Scope,
+    target: TaskTarget,
+    context: &Context,
+) -> Result<String> {
     let TaskTarget { task, template, attempts, timeout_ms, any_exit } = target;
     let hash = template.hash();
     let name = format!("{}-{task}-run-{}", scope.prefix(), &hash[..12]);
@@ -84,7 +90,11 @@ pub(super) async fn run_awaited(client: &Client, step: &Step, scope: &Scope, tar
         Ok(outcome) => {
             let mut failure = seen.unwrap_or_else(|| Failure::new(&task, Cause::Exited, ""));
             if failure.cause == Cause::Exited {
-                let times = if outcome.attempts > 1 { format!(", {} attempts", outcome.attempts) } else { String::new() };
+                let times = if outcome.attempts > 1 {
+                    format!(", {} attempts", outcome.attempts)
+                } else {
+                    String::new()
+                };
                 failure.summary = format!("failed (exit {code}{times})");
             }
             failure.count = outcome.attempts;
@@ -114,7 +124,8 @@ async fn run_to_end(client: &Client, run: &TaskRun, context: &Context) -> Result
     let mut written = 0;
     loop {
         let version = client.world().version();
-        let (seen, lines) = client.read(|state| (Seen::of(state, run), lines_after(state, &run.name, &mut written)))?;
+        let (seen, lines) =
+            client.read(|state| (Seen::of(state, run), lines_after(state, &run.name, &mut written)))?;
         lines.into_iter().for_each(|line| (run.output)(line));
         if context.cancel.is_cancelled() {
             take_away(client, &run.name)?;
@@ -142,7 +153,9 @@ async fn run_to_end(client: &Client, run: &TaskRun, context: &Context) -> Result
                         Ok(())
                     })?;
                     let timeout = run.timeout.unwrap_or_default();
-                    let timeout = crate::units::Timespan::from_secs(u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX));
+                    let timeout = crate::units::Timespan::from_secs(
+                        u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX),
+                    );
                     return Err(Error::new(ErrorKind::Timeout, format!("not done after {timeout}")));
                 }
             }
@@ -150,11 +163,16 @@ async fn run_to_end(client: &Client, run: &TaskRun, context: &Context) -> Result
                 Some(exit_code) if is_record(state, false) => {
                     return Ok(RunOutcome { name: run.name.clone(), exit_code, attempts: attempt });
                 }
-                _ if attempt < run.attempts && !client.read(|state| is_final(state, run))? => again(client, run, attempt)?,
-                Some(exit_code) => return Ok(RunOutcome { name: run.name.clone(), exit_code, attempts: attempt }),
+                _ if attempt < run.attempts && !client.read(|state| is_final(state, run))? => {
+                    again(client, run, attempt)?;
+                }
+                Some(exit_code) => {
+                    return Ok(RunOutcome { name: run.name.clone(), exit_code, attempts: attempt });
+                }
                 None => {
                     let failure = client.read(|state| failure_of(state, run))?;
-                    let failure = failure.unwrap_or_else(|| Failure::new(&run.task, Cause::Other, "was stopped by somebody"));
+                    let failure = failure
+                        .unwrap_or_else(|| Failure::new(&run.task, Cause::Other, "was stopped by somebody"));
                     return Err(Error::rollout(failure));
                 }
             },
@@ -176,10 +194,14 @@ impl Seen {
         let Role::Run { attempt, .. } = group.spec.role else { return Self::Nothing };
         match group.state {
             GroupState::Created => Self::Created,
-            GroupState::Running => Self::Running { since: group.started.unwrap_or_default(), now: state.now(), attempt },
-            GroupState::Ended { .. } | GroupState::Stopped => {
-                Self::Ended { state: group.state, code: group.exit_code().filter(|_| group.state != GroupState::Stopped), attempt }
+            GroupState::Running => {
+                Self::Running { since: group.started.unwrap_or_default(), now: state.now(), attempt }
             }
+            GroupState::Ended { .. } | GroupState::Stopped => Self::Ended {
+                state: group.state,
+                code: group.exit_code().filter(|_| group.state != GroupState::Stopped),
+                attempt,
+            },
         }
     }
 }
@@ -223,5 +245,6 @@ fn failure_of(state: &State, run: &TaskRun) -> Option<Failure> {
 /// Returns whether trying again cannot help.
 fn is_final(state: &State, run: &TaskRun) -> bool {
     let ended = |group: &Group| group.exit_code().is_none();
-    state.groups.get(&run.name).is_some_and(ended) && failure_of(state, run).is_some_and(|failure| failure.is_final())
+    state.groups.get(&run.name).is_some_and(ended)
+        && failure_of(state, run).is_some_and(|failure| failure.is_final())
 }

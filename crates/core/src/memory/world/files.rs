@@ -16,9 +16,17 @@ enum Place {
 
 impl State {
     /// Reads a file as a container sees it.
-    pub(in crate::memory) fn read_file(&self, group: &str, container: &str, path: &str) -> Result<Vec<u8>, String> {
+    pub(in crate::memory) fn read_file(
+        &self,
+        group: &str,
+        container: &str,
+        path: &str,
+    ) -> Result<Vec<u8>, String> {
         let files = match self.place(group, container, path) {
-            Some(Place::Container) => self.groups.get(group).and_then(|group| Some((&group.containers.get(container)?.files, path.to_owned()))),
+            Some(Place::Container) => self
+                .groups
+                .get(group)
+                .and_then(|group| Some((&group.containers.get(container)?.files, path.to_owned()))),
             Some(Place::Volume { mount, path }) => self.volume(group, &mount.name).map(|files| (files, path)),
             None => None,
         };
@@ -26,11 +34,21 @@ impl State {
     }
 
     /// Writes a file as a container sees it.
-    pub(super) fn write_file(&mut self, group: &str, container: &str, path: &str, text: &str) -> Result<(), String> {
+    pub(super) fn write_file(
+        &mut self,
+        group: &str,
+        container: &str,
+        path: &str,
+        text: &str,
+    ) -> Result<(), String> {
         let place = self.place(group, container, path).ok_or(NOT_THERE)?;
         let (files, path) = match place {
             Place::Container => {
-                let container = self.groups.get_mut(group).and_then(|group| group.containers.get_mut(container)).ok_or(NOT_THERE)?;
+                let container = self
+                    .groups
+                    .get_mut(group)
+                    .and_then(|group| group.containers.get_mut(container))
+                    .ok_or(NOT_THERE)?;
                 if container.document.read_only_root {
                     return Err(READ_ONLY.to_owned());
                 }
@@ -50,7 +68,11 @@ impl State {
             rest.strip_prefix('/').map(str::to_owned)
         };
         // A volume inside another one's directory hides what is there.
-        let mount = document.volumes.iter().filter_map(|(at, mount)| Some((at.len(), mount, below(at)?))).max_by_key(|(depth, ..)| *depth);
+        let mount = document
+            .volumes
+            .iter()
+            .filter_map(|(at, mount)| Some((at.len(), mount, below(at)?)))
+            .max_by_key(|(depth, ..)| *depth);
         Some(match mount {
             None => Place::Container,
             Some((_, mount, rest)) => {
@@ -99,5 +121,9 @@ fn home(document: Option<&serde_json::Value>) -> Home {
     if let Some(key) = shared.iter().find_map(|(pointer, kind)| Some(format!("{kind}:{}", text(pointer)?))) {
         return Home::Shared(key);
     }
-    if document.get("ephemeral").is_some() || document.get("ebs").is_some() { Home::Group } else { Home::Scope }
+    if document.get("ephemeral").is_some() || document.get("ebs").is_some() {
+        Home::Group
+    } else {
+        Home::Scope
+    }
 }

@@ -28,7 +28,11 @@ impl State {
     pub(in crate::memory) fn answer(&mut self, group: &str, port: u16, target: &str) -> Option<Answer> {
         let container = self.server(group, port)?;
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let query: Vec<(String, String)> = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(k, v)| (k.to_owned(), decode(v))).collect();
+        let query: Vec<(String, String)> = query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(k, v)| (k.to_owned(), decode(v)))
+            .collect();
         let value = |name: &str| {
             let found = query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
             found.ok_or_else(|| format!("`{name}` is missing in the query"))
@@ -40,20 +44,30 @@ impl State {
                 let body = self.server_mut(group, &container).and_then(|server| server.body.clone());
                 text(body.unwrap_or_else(|| self.host_name(group)))
             }
-            "/healthz" => self.server_mut(group, &container).map(|server| server.health(now)).ok_or_else(String::new),
+            "/healthz" => {
+                self.server_mut(group, &container).map(|server| server.health(now)).ok_or_else(String::new)
+            }
             path @ ("/healthy" | "/unhealthy") => {
                 if let Some(server) = self.server_mut(group, &container) {
                     server.unhealthy = path == "/unhealthy";
                 }
                 text(String::new())
             }
-            "/file" => value("path").and_then(|path| self.read_file(group, &container, path)).map(|bytes| (200, bytes)),
+            "/file" => value("path")
+                .and_then(|path| self.read_file(group, &container, path))
+                .map(|bytes| (200, bytes)),
             "/write" => match (value("path"), value("text")) {
-                (Ok(path), Ok(content)) => self.write_file(group, &container, path, content).map(|()| (200, Vec::new())),
+                (Ok(path), Ok(content)) => {
+                    self.write_file(group, &container, path, content).map(|()| (200, Vec::new()))
+                }
                 (path, content) => Err(path.err().or(content.err()).unwrap_or_default()),
             },
-            "/fetch" => value("url").and_then(|url| self.fetch(group, url)).map(|answer| (answer.status, answer.body)),
-            "/resolve" => value("name").and_then(|name| self.resolve(group, name)).map(|address| (200, format!("{address}\n").into_bytes())),
+            "/fetch" => {
+                value("url").and_then(|url| self.fetch(group, url)).map(|answer| (answer.status, answer.body))
+            }
+            "/resolve" => value("name")
+                .and_then(|name| self.resolve(group, name))
+                .map(|address| (200, format!("{address}\n").into_bytes())),
             "/print" => value("text").map(|line| {
                 let (stderr, line) = line.strip_prefix("err:").map_or((false, line), |line| (true, line));
                 self.print(group, &container, stderr, line);
@@ -104,7 +118,9 @@ impl State {
         let now = self.now;
         let serving: Vec<String> = self
             .groups_of(&spec.scope, host)
-            .filter(|other| other.revision().is_some() && !other.retired && other.is_healthy(now, Duration::ZERO))
+            .filter(|other| {
+                other.revision().is_some() && !other.retired && other.is_healthy(now, Duration::ZERO)
+            })
             .map(|other| other.spec.name.clone())
             .filter(|other| self.listens(other, port))
             .collect();
@@ -122,7 +138,9 @@ impl State {
         let unknown = || format!("{name}: name not known");
         let spec = &self.groups.get(group).ok_or_else(unknown)?.spec;
         let mut services = self.services.range((spec.scope.clone(), String::new())..);
-        let at = services.position(|((scope, service), _)| *scope == spec.scope && service == name).ok_or_else(unknown)?;
+        let at = services
+            .position(|((scope, service), _)| *scope == spec.scope && service == name)
+            .ok_or_else(unknown)?;
         let has_ports = self
             .groups_of(&spec.scope, name)
             .any(|group| group.task.containers.values().any(|container| !container.ports.is_empty()));
@@ -138,7 +156,10 @@ impl State {
     fn server(&self, group: &str, port: u16) -> Option<String> {
         let containers = &self.groups.get(group)?.containers;
         let serves = |server: &Option<Server>| server.as_ref().is_some_and(|server| server.port == port);
-        containers.iter().find(|(_, container)| serves(&container.process.server)).map(|(name, _)| name.clone())
+        containers
+            .iter()
+            .find(|(_, container)| serves(&container.process.server))
+            .map(|(name, _)| name.clone())
     }
 
     fn server_mut(&mut self, group: &str, container: &str) -> Option<&mut Server> {
@@ -147,7 +168,9 @@ impl State {
 
     fn exit_soon(&mut self, group: &str, container: &str, code: i64) {
         let now = self.now;
-        if let Some(container) = self.groups.get_mut(group).and_then(|group| group.containers.get_mut(container)) {
+        if let Some(container) =
+            self.groups.get_mut(group).and_then(|group| group.containers.get_mut(container))
+        {
             container.process.script.push_front((now, Moment::Exit { code }));
         }
     }

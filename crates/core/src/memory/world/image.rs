@@ -43,7 +43,11 @@ impl Image {
 
     /// Adds a program: a command line that begins with its name does what `command` says.
     #[must_use]
-    pub fn with_program(mut self, name: impl Into<String>, command: impl IntoIterator<Item = impl Into<String>>) -> Self {
+    pub fn with_program(
+        mut self,
+        name: impl Into<String>,
+        command: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
         self.programs.insert(name.into(), words(command));
         self
     }

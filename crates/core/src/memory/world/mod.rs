@@ -1,5 +1,6 @@
 //! The engine in memory.
 
+mod ending;
 mod files;
 mod health;
 mod http;
@@ -7,7 +8,9 @@ mod image;
 mod life;
 mod options;
 mod program;
+mod start;
 mod state;
+mod view;
 
 use std::{
     fmt,
@@ -19,15 +22,16 @@ use std::{
 use futures_util::future::select;
 use tokio::sync::watch;
 
-pub use image::Image;
 pub(super) use http::Answer;
+pub use image::Image;
 pub(super) use program::{COUNT_PAUSE, FILE_PAUSE};
 pub(super) use state::{
-    ContainerPhase, Group, GroupSpec, GroupState, LeaseRecord, Moment, Revision, Role, SeenFailure, ServiceRecord, State,
+    ContainerPhase, Group, GroupSpec, GroupState, LeaseRecord, Moment, Revision, Role, SeenFailure,
+    ServiceRecord, State,
 };
 
 use super::MemoryOrchestrator;
-use crate::{clock::Clock, decorate::FaultPlan};
+use crate::{clock::Clock, decorate::FaultPlan, scope::Scope};
 
 /// An engine in memory. Clones are the same world.
 #[derive(Clone)]
@@ -79,6 +83,28 @@ impl World {
         self.change(|state| state.secrets.insert(reference.into(), value.into()));
     }
 
+    /// Makes something that is not Straddle's, under a name of the engine (`shop`, `shop-store-data`, `shop-web-1-1`).
+    pub fn plant(&self, name: impl Into<String>) {
+        self.change(|state| state.planted.insert(name.into()));
+    }
+
+    /// Returns whether something planted is still there.
+    #[must_use]
+    pub fn has_planted(&self, name: &str) -> bool {
+        self.read(|state| state.planted.contains(name))
+    }
+
+    /// Removes something planted.
+    pub fn uproot(&self, name: &str) {
+        self.change(|state| state.planted.remove(name));
+    }
+
+    /// Returns the names of everything that belongs to an application, seen from outside.
+    #[must_use]
+    pub fn belongings(&self, scope: &Scope) -> Vec<String> {
+        self.read(|state| state.belongings(scope))
+    }
+
     /// Lets something else use a port of the machine.
     pub fn take_port(&self, port: u16) {
         self.change(|state| state.taken_ports.insert(port));
@@ -99,7 +125,7 @@ impl World {
     /// Returns a text that shows everything that exists, and nothing of how it came about: equal texts are equal worlds.
     #[must_use]
     pub fn snapshot(&self) -> String {
-        self.read(|state| state.snapshot())
+        self.read(State::snapshot)
     }
 
     pub(super) fn clock(&self) -> &Arc<dyn Clock> {

@@ -51,7 +51,8 @@ pub(super) fn number<T: FromStr>(text: &str) -> Result<T, String> {
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let span = text.parse::<Timespan>().map_err(|_| format!("`{text}` is not a time span such as 500ms or 2s"))?;
+    let span =
+        text.parse::<Timespan>().map_err(|_| format!("`{text}` is not a time span such as 500ms or 2s"))?;
     Ok(span.duration())
 }
 

@@ -42,7 +42,13 @@ impl Plan {
 
 impl State {
     /// Starts a command in a container; `None` where the image has no such program.
-    pub(in crate::memory) fn process(&mut self, group: &str, container: &str, argv: &[String], terminal: bool) -> Option<Process> {
+    pub(in crate::memory) fn process(
+        &mut self,
+        group: &str,
+        container: &str,
+        argv: &[String],
+        terminal: bool,
+    ) -> Option<Process> {
         let image = &self.container(group, container)?.document.image;
         let (_, image) = self.images.get(image)?;
         let words = image.words(argv)?;
@@ -54,7 +60,14 @@ impl State {
         Some(plan.process)
     }
 
-    fn command(&mut self, plan: &mut Plan, group: &str, container: &str, words: &[String], terminal: bool) -> Result<(), String> {
+    fn command(
+        &mut self,
+        plan: &mut Plan,
+        group: &str,
+        container: &str,
+        words: &[String],
+        terminal: bool,
+    ) -> Result<(), String> {
         let Some((command, rest)) = words.split_first() else {
             plan.tell("The probe program of the conformance suite; see its --help.");
             return Ok(());
@@ -79,7 +92,9 @@ impl State {
                 options.words.iter().for_each(|line| plan.print(line));
                 plan.push(Moment::Exit { code: 0 });
             }
-            "count" => plan.push(Moment::Count { number: 1, to: options.get("to").map_or(Ok(u64::MAX), number)? }),
+            "count" => {
+                plan.push(Moment::Count { number: 1, to: options.get("to").map_or(Ok(u64::MAX), number)? });
+            }
             // Nothing is sent to it here; a command that gets input is answered where it is run.
             "cat" => plan.push(Moment::Exit { code: 0 }),
             "tty" => {
@@ -92,15 +107,25 @@ impl State {
                 if self.memory_limit(group, container).is_some_and(|limit| size > limit) {
                     plan.push(Moment::OutOfMemory);
                 } else {
-                    plan.push(Moment::Line { stderr: false, text: format!("eaten {} MiB", size.div_ceil(1024 * 1024)) });
+                    plan.push(Moment::Line {
+                        stderr: false,
+                        text: format!("eaten {} MiB", size.div_ceil(1024 * 1024)),
+                    });
                 }
             }
             "env" => match self.variable(group, container, options.word(0)?) {
                 Some(value) => plan.tell(&value),
                 None => plan.push(Moment::Exit { code: 1 }),
             },
-            "show" => plan.tell(&self.fact(group, container, options.word(0)?, options.words.get(1).map(String::as_str))?),
-            "read" => plan.tell(&String::from_utf8_lossy(&self.read_file(group, container, options.word(0)?)?)),
+            "show" => plan.tell(&self.fact(
+                group,
+                container,
+                options.word(0)?,
+                options.words.get(1).map(String::as_str),
+            )?),
+            "read" => {
+                plan.tell(&String::from_utf8_lossy(&self.read_file(group, container, options.word(0)?)?));
+            }
             "write" => {
                 self.write_file(group, container, options.word(0)?, options.word(1)?)?;
                 plan.push(Moment::Exit { code: 0 });
@@ -146,14 +171,33 @@ impl State {
         own.or(self.groups.get(group)?.task.resources.memory).map(crate::units::Memory::bytes)
     }
 
+    /// Returns the most CPUs that a container may use: its own limit, or that of its task.
+    fn cpu_limit(&self, group: &str, container: &str) -> Option<f64> {
+        const NANOS: f64 = 1e9;
+        let own = self.container(group, container)?.document.cpu.limit;
+        let cpu = own.or(self.groups.get(group)?.task.resources.cpu)?;
+        // Nanos of some thousand CPUs still fit exactly into the 53 bits of the number.
+        Some(f64::from(u32::try_from(cpu.nanos() / 1000).unwrap_or(u32::MAX)) * 1000.0 / NANOS)
+    }
+
     pub(super) fn variable(&self, group: &str, container: &str, name: &str) -> Option<String> {
         self.container(group, container)?.environment.get(name).cloned()
     }
 
     /// Returns what a container can find out about itself, in the form in which the probe program tells it.
-    pub(super) fn fact(&self, group: &str, container: &str, name: &str, argument: Option<&str>) -> Result<String, String> {
+    pub(super) fn fact(
+        &self,
+        group: &str,
+        container: &str,
+        name: &str,
+        argument: Option<&str>,
+    ) -> Result<String, String> {
         let own = self.container(group, container).ok_or("the container is gone")?;
-        let ids = own.document.user.as_ref().map(|user| user.as_str().map_or_else(|| user.to_string(), str::to_owned));
+        let ids = own
+            .document
+            .user
+            .as_ref()
+            .map(|user| user.as_str().map_or_else(|| user.to_string(), str::to_owned));
         let ids = ids.as_deref().unwrap_or("0");
         let (user, user_group) = ids.split_once(':').unwrap_or((ids, "0"));
         Ok(match name {
@@ -170,7 +214,9 @@ impl State {
                 let reservation = own.document.memory.reservation.map(crate::units::Memory::bytes);
                 json!({"limit": self.memory_limit(group, container), "reservation": reservation}).to_string()
             }
-            "cpu" => json!({"limit": null, "shares": null, "weight": null}).to_string(),
+            "cpu" => {
+                json!({"limit": self.cpu_limit(group, container), "shares": null, "weight": null}).to_string()
+            }
             "version" => env!("CARGO_PKG_VERSION").to_owned(),
             other => return Err(format!("unknown fact `{other}`")),
         })
@@ -184,11 +230,17 @@ impl State {
 fn limits(container: &Container, name: Option<&str>) -> Result<String, String> {
     const DEFAULT: (u64, u64) = (1024, 1_048_576);
     let limits: BTreeMap<&str, (u64, u64)> = std::iter::once(("nofile", DEFAULT))
-        .chain(container.document.ulimits.iter().map(|(name, limit)| (name.as_str(), (limit.soft, limit.hard))))
+        .chain(
+            container.document.ulimits.iter().map(|(name, limit)| (name.as_str(), (limit.soft, limit.hard))),
+        )
         .collect();
     let shown = |(soft, hard): &(u64, u64)| format!("{soft} {hard}");
     match name {
         Some(name) => limits.get(name).map(shown).ok_or_else(|| format!("unknown limit `{name}`")),
-        None => Ok(limits.iter().map(|(name, limit)| format!("{name} {}", shown(limit))).collect::<Vec<_>>().join("\n")),
+        None => Ok(limits
+            .iter()
+            .map(|(name, limit)| format!("{name} {}", shown(limit)))
+            .collect::<Vec<_>>()
+            .join("\n")),
     }
 }

@@ -34,6 +34,8 @@ pub(in crate::memory) struct State {
 
     pub(in crate::memory) images: BTreeMap<String, (String, Image)>,
     pub(in crate::memory) secrets: BTreeMap<String, String>,
+    /// Names on the engine that something else has.
+    pub(super) planted: BTreeSet<String>,
     /// Ports of the machine that something else uses.
     pub(in crate::memory) taken_ports: BTreeSet<u16>,
     /// Volumes that are not an application's: directories of the host, file systems, what exists already.
@@ -251,18 +253,27 @@ impl State {
 
     /// Returns the groups of a service or task.
     pub(in crate::memory) fn groups_of(&self, scope: &Scope, workload: &str) -> impl Iterator<Item = &Group> {
-        self.groups.values().filter(move |group| group.spec.scope == *scope && group.spec.workload == workload)
+        self.groups
+            .values()
+            .filter(move |group| group.spec.scope == *scope && group.spec.workload == workload)
     }
 
     /// Returns the last lines of a container, of all its starts.
     pub(in crate::memory) fn last_lines(&self, group: &str, container: &str, count: usize) -> Vec<String> {
         let own = |entry: &&LogEntry| entry.line.replica == group && entry.line.container == container;
-        let mut lines: Vec<String> = self.log.iter().rev().filter(own).take(count).map(|entry| entry.line.line.clone()).collect();
+        let mut lines: Vec<String> =
+            self.log.iter().rev().filter(own).take(count).map(|entry| entry.line.line.clone()).collect();
         lines.reverse();
         lines
     }
 
-    pub(super) fn event(&mut self, group: &str, container: Option<&str>, what: &str, message: impl Into<String>) {
+    pub(super) fn event(
+        &mut self,
+        group: &str,
+        container: Option<&str>,
+        what: &str,
+        message: impl Into<String>,
+    ) {
         let Some(spec) = self.groups.get(group).map(|group| &group.spec) else { return };
         let event = EngineEvent {
             time: self.time_of(self.now),
@@ -323,19 +334,23 @@ impl Group {
 
     /// Returns when a container without a check will have run for `settle`, where that is to come.
     pub(in crate::memory) fn settles_at(&self, now: Duration, settle: Duration) -> Option<Duration> {
-        let times = self.containers.values().filter_map(|container| match (container.state, container.health) {
-            (ContainerPhase::Running { since }, None) if container.essential => Some(since + settle),
-            _ => None,
-        });
+        let times =
+            self.containers.values().filter_map(|container| match (container.state, container.health) {
+                (ContainerPhase::Running { since }, None) if container.essential => Some(since + settle),
+                _ => None,
+            });
         times.filter(|time| *time > now).min()
     }
 
     /// Returns the exit code of its essential container, the first one that failed where there are several.
     pub(in crate::memory) fn exit_code(&self) -> Option<i64> {
-        let codes = self.containers.values().filter(|container| container.essential).filter_map(|container| match container.state {
-            ContainerPhase::Exited { code, .. } => Some(code),
-            _ => None,
-        });
+        let codes =
+            self.containers.values().filter(|container| container.essential).filter_map(|container| {
+                match container.state {
+                    ContainerPhase::Exited { code, .. } => Some(code),
+                    _ => None,
+                }
+            });
         codes.reduce(|first, next| if first == 0 { next } else { first })
     }
 

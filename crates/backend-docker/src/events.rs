@@ -1,0 +1,54 @@
+//! What happens, for users: the engine's events in the words of the application.
+
+use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
+use jiff::Timestamp;
+use straddle_core::{
+    error::Result,
+    orchestrator::{EngineEvent, EventOptions},
+    scope::Scope,
+};
+
+use crate::{
+    client::{Action, Client, Happened},
+    labels::{self, Role},
+};
+
+/// Follows events.
+pub(crate) fn stream(client: &Client, scope: &Scope, options: &EventOptions) -> BoxStream<'static, Result<EngineEvent>> {
+    let text = |time: Timestamp| format!("{}.{:09}", time.as_second(), time.subsec_nanosecond());
+    let since = options.since.map(text);
+    let until = (!options.follow).then(|| {
+        // A moment in the past ends the stream at once, whatever the clocks of the two machines say.
+        let now = straddle_core::clock::SystemClock::new();
+        text(straddle_core::clock::Clock::now(&now))
+    });
+    client.events(labels::filters(scope), since, until).try_filter_map(|happened| async move { Ok(event(&happened)) }).boxed()
+}
+
+fn event(happened: &Happened) -> Option<EngineEvent> {
+    let label = |key: &str| happened.labels.get(key).cloned();
+    let role = label(labels::ROLE).and_then(|role| Role::parse(&role))?;
+    if !matches!(role, Role::Replica | Role::Run) {
+        return None;
+    }
+    let container = label(labels::CONTAINER);
+    let subject = container.clone().unwrap_or_else(|| happened.name.clone());
+    let (what, message) = match happened.action {
+        Action::Start => ("start", format!("{subject} started")),
+        Action::Die => ("exit", format!("{subject} ended with exit {}", happened.exit_code.unwrap_or_default())),
+        Action::Healthy => ("healthy", format!("{subject} is healthy")),
+        Action::Unhealthy => ("unhealthy", format!("{subject} is unhealthy")),
+        Action::Oom => ("out_of_memory", format!("{subject} ran out of memory")),
+        Action::Stop => ("stop", format!("{subject} was stopped")),
+        Action::Destroy => ("remove", format!("{subject} was removed")),
+        Action::Create | Action::Other => return None,
+    };
+    Some(EngineEvent {
+        time: Timestamp::from_nanosecond(i128::from(happened.time)).ok()?,
+        workload: label(labels::SERVICE).or_else(|| label(labels::TASK))?,
+        replica: label(labels::GROUP),
+        container,
+        what: what.to_owned(),
+        message,
+    })
+}
