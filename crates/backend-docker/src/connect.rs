@@ -28,8 +28,30 @@ use crate::{
 /// How long the helper is listened to for the news that nothing answers at the port.
 const REFUSAL: Duration = Duration::from_millis(300);
 
+/// How often another replica is tried, where the one that was found ends before it is reached.
+const TRIES: u32 = 3;
+
 /// Opens a connection.
 pub(crate) async fn connect(shared: &Shared, scope: &Scope, request: &ConnectRequest) -> Result<Box<dyn Connection>> {
+    let mut tried = 1;
+    loop {
+        match once(shared, scope, request).await {
+            // In an update the replica may be gone by the time that its network is joined.
+            Err(error) if request.replica.is_none() && tried < TRIES && is_gone(&error) => tried += 1,
+            other => return other,
+        }
+    }
+}
+
+/// Returns whether an error says that the replica has ended.
+fn is_gone(error: &Error) -> bool {
+    error.kind() == ErrorKind::Conflict
+        || error.message().contains("No such container")
+        || error.message().contains("namespace path")
+        || error.message().contains("is not running")
+}
+
+async fn once(shared: &Shared, scope: &Scope, request: &ConnectRequest) -> Result<Box<dyn Connection>> {
     let client = &shared.client;
     let live = Live::read_containers(client, scope).await?;
     let group = exec::find(&live, &request.service, request.replica.as_deref())?;
@@ -40,7 +62,11 @@ pub(crate) async fn connect(shared: &Shared, scope: &Scope, request: &ConnectReq
     let body = body::pipe(&image, &group.lead.id, request.port, own);
     let id = client.create(&unique(&format!("{}-pipe", group.name())), None, body).await?;
     let attached = client.attach(&id, true).await?;
-    client.start(&id).await?;
+    if let Err(error) = client.start(&id).await {
+        // What never ran is not removed by itself.
+        client.remove(&id).await?;
+        return Err(error);
+    }
     let mut pipe = Pipe { input: attached.input, output: attached.output, rest: Bytes::new() };
     let first = tokio::select! {
         first = pipe.output.next() => Some(first),

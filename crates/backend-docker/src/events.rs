@@ -3,6 +3,7 @@
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use jiff::Timestamp;
 use straddle_core::{
+    clock::{Clock, SystemClock},
     error::Result,
     orchestrator::{EngineEvent, EventOptions},
     scope::Scope,
@@ -15,14 +16,17 @@ use crate::{
 
 /// Follows events.
 pub(crate) fn stream(client: &Client, scope: &Scope, options: &EventOptions) -> BoxStream<'static, Result<EngineEvent>> {
-    let text = |time: Timestamp| format!("{}.{:09}", time.as_second(), time.subsec_nanosecond());
-    let since = options.since.map(text);
-    let until = (!options.follow).then(|| {
-        // A moment in the past ends the stream at once, whatever the clocks of the two machines say.
-        let now = straddle_core::clock::SystemClock::new();
-        text(straddle_core::clock::Clock::now(&now))
-    });
+    let now = moment(SystemClock::new().now());
+    // The engine is asked when the stream is first read: what happens until then must not be missed. A moment in the past ends the stream
+    // at once, whatever the clocks of the two machines say.
+    let since = options.since.map(moment).or_else(|| options.follow.then(|| now.clone()));
+    let until = (!options.follow).then_some(now);
     client.events(labels::filters(scope), since, until).try_filter_map(|happened| async move { Ok(event(&happened)) }).boxed()
+}
+
+/// Writes a moment as the engine reads it.
+pub(crate) fn moment(time: Timestamp) -> String {
+    format!("{}.{:09}", time.as_second(), time.subsec_nanosecond())
 }
 
 fn event(happened: &Happened) -> Option<EngineEvent> {
@@ -41,7 +45,7 @@ fn event(happened: &Happened) -> Option<EngineEvent> {
         Action::Oom => ("out_of_memory", format!("{subject} ran out of memory")),
         Action::Stop => ("stop", format!("{subject} was stopped")),
         Action::Destroy => ("remove", format!("{subject} was removed")),
-        Action::Create | Action::Other => return None,
+        Action::Create | Action::Kill | Action::Other => return None,
     };
     Some(EngineEvent {
         time: Timestamp::from_nanosecond(i128::from(happened.time)).ok()?,

@@ -64,6 +64,16 @@ impl Scene<'_> {
         failure
     }
 
+    /// Explains a container that ended before it was where others wait for it; they will never start.
+    pub(crate) async fn dependency_failed(&self, exit: Exit) -> Failure {
+        let mut failure = self.exited(exit).await;
+        if failure.cause == Cause::Exited {
+            failure.cause = Cause::DependencyFailed;
+            failure.summary = format!("container {}, which others wait for, failed (exit {})", self.container, exit.code);
+        }
+        failure
+    }
+
     /// Explains a container whose health check does not pass.
     pub(crate) async fn unhealthy(&self) -> Failure {
         let inspected = self.inspect().await;

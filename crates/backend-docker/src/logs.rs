@@ -8,6 +8,7 @@ use futures_util::{
 };
 use jiff::Timestamp;
 use straddle_core::{
+    clock::{Clock, SystemClock},
     error::{Error, Result},
     orchestrator::{LogLine, LogOptions},
     scope::Scope,
@@ -17,6 +18,7 @@ use tokio::sync::mpsc;
 use crate::{
     backend::Shared,
     client::{Action, Chunk, Client, Happened, LogQuery},
+    events,
     labels::{self, Labels, Role},
     observe::{Group, Live},
     secrets::Mask,
@@ -38,7 +40,7 @@ struct Source {
 pub(crate) async fn stream(shared: &Shared, scope: &Scope, options: LogOptions) -> Result<BoxStream<'static, Result<LogLine>>> {
     let client = shared.client.clone();
     // Taken before the list, so that a container that starts in between is not missed.
-    let events = options.follow.then(|| client.events(labels::filters(scope), None, None));
+    let happening = options.follow.then(|| client.events(labels::filters(scope), Some(events::moment(SystemClock::new().now())), None));
     let live = Live::read_containers(&client, scope).await?;
     check(&live, &options)?;
     let groups: Vec<&Group> = groups(&live).filter(|(workload, group)| wants(&options, workload, group)).map(|(_, group)| group).collect();
@@ -47,15 +49,15 @@ pub(crate) async fn stream(shared: &Shared, scope: &Scope, options: LogOptions) 
     let query = LogQuery { follow: false, since: options.since.map(Timestamp::as_second), tail: options.tail };
     let since = options.since;
     let after = move |line: &LogLine| since.is_none_or(|since| line.time.is_none_or(|time| time >= since));
-    match events {
+    match happening {
         None => {
             let streams = sources.into_iter().map(|source| lines(&client, source, &query, mask.clone())).collect();
             Ok(merge(streams).try_filter(move |line| futures_util::future::ready(after(line))).boxed())
         }
-        Some(events) => {
+        Some(happening) => {
             let (sender, receiver) = mpsc::channel(BUFFER);
             let follower = Follower { client, options, mask, sender, last: HashMap::new(), open: HashMap::new(), streams: SelectAll::new() };
-            tokio::spawn(follower.follow(sources, query, events));
+            tokio::spawn(follower.follow(sources, query, happening));
             let lines = stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|line| (line, receiver)) });
             Ok(lines.try_filter(move |line| futures_util::future::ready(after(line))).boxed())
         }

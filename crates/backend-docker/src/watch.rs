@@ -33,6 +33,7 @@ pub(crate) struct Seen {
     /// When it was started last, by our clock.
     pub(crate) started: Duration,
     out_of_memory: bool,
+    by_hand: bool,
 }
 
 /// One end of a container.
@@ -40,11 +41,13 @@ pub(crate) struct Seen {
 pub(crate) struct Exit {
     pub(crate) code: i64,
     pub(crate) out_of_memory: bool,
+    /// Whether somebody asked the engine for it; the engine does not start it again then.
+    pub(crate) by_hand: bool,
 }
 
 impl Seen {
     fn new(state: State) -> Self {
-        Self { state, health: None, exits: Vec::new(), unhealthy_turns: 0, started: Duration::ZERO, out_of_memory: false }
+        Self { state, health: None, exits: Vec::new(), unhealthy_turns: 0, started: Duration::ZERO, out_of_memory: false, by_hand: false }
     }
 
     pub(crate) fn sight(&self) -> Sight {
@@ -57,14 +60,15 @@ impl Seen {
                 self.state = State::Running;
                 self.health = None;
                 self.started = now;
-                self.out_of_memory = false;
+                (self.out_of_memory, self.by_hand) = (false, false);
             }
+            Action::Kill => self.by_hand = true,
             Action::Oom => self.out_of_memory = true,
             Action::Die => {
                 self.state = State::Exited;
                 self.health = None;
                 let code = happened.exit_code.unwrap_or_default();
-                self.exits.push(Exit { code, out_of_memory: self.out_of_memory });
+                self.exits.push(Exit { code, out_of_memory: self.out_of_memory, by_hand: self.by_hand });
             }
             Action::Healthy => self.health = Some(HealthState::Healthy),
             Action::Unhealthy => {
@@ -170,6 +174,10 @@ impl Follower {
     }
 
     fn take(&self, happened: &Happened) {
+        if happened.action == Action::Other {
+            // Health checks alone tell of three commands each time.
+            return;
+        }
         tracing::trace!(container = %happened.name, action = ?happened.action, exit_code = happened.exit_code, "event");
         {
             let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
@@ -192,7 +200,8 @@ impl Follower {
             for container in list {
                 let seen = table.entry(container.id.clone()).or_insert_with(|| Seen::new(container.state));
                 if seen.state.is_running() && !container.state.is_running() {
-                    seen.exits.push(Exit { code: container.exit_code.unwrap_or_default(), out_of_memory: seen.out_of_memory });
+                    let code = container.exit_code.unwrap_or_default();
+                    seen.exits.push(Exit { code, out_of_memory: seen.out_of_memory, by_hand: seen.by_hand });
                 }
                 seen.state = container.state;
                 seen.health = container.health;
@@ -216,7 +225,7 @@ mod tests {
         seen.take(&happened(Action::Start, None), Duration::from_secs(1));
         seen.take(&happened(Action::Oom, None), Duration::from_secs(2));
         seen.take(&happened(Action::Die, Some(137)), Duration::from_secs(2));
-        assert_eq!(seen.exits, [Exit { code: 137, out_of_memory: true }]);
+        assert_eq!(seen.exits, [Exit { code: 137, out_of_memory: true, by_hand: false }]);
         assert_eq!(seen.state, State::Exited);
         seen.take(&happened(Action::Start, None), Duration::from_secs(3));
         seen.take(&happened(Action::Unhealthy, None), Duration::from_secs(4));

@@ -294,7 +294,7 @@ async fn reached(
     };
     match outcome {
         Ok(()) => Ok(()),
-        Err(Some(exit)) => Err(Error::rollout(scene.exited(exit).await)),
+        Err(Some(exit)) => Err(Error::rollout(scene.dependency_failed(exit).await)),
         Err(None) => Err(Error::rollout(scene.unhealthy().await)),
     }
 }

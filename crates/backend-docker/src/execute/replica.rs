@@ -52,6 +52,8 @@ pub(super) struct Replica {
 #[derive(Clone, Debug)]
 pub(super) enum Trouble {
     Exited { container: String, exit: Exit, is_over: bool },
+    /// Somebody stopped it.
+    Stopped,
     Unhealthy { container: String },
 }
 
@@ -141,6 +143,10 @@ impl Replica {
             let Some(seen) = self.containers.get(name).and_then(|id| watch.get(id)) else { continue };
             let (exits, turns) = self.counted.entry(name.clone()).or_default();
             for exit in seen.exits.iter().skip(*exits) {
+                if exit.by_hand {
+                    troubles.push(Trouble::Stopped);
+                    continue;
+                }
                 let is_over = match document.restart {
                     RestartDocument::No => true,
                     RestartDocument::OnFailure => exit.code == 0,

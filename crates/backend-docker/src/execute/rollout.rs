@@ -209,6 +209,11 @@ impl<'a> Rollout<'a> {
                     Trouble::Exited { container, exit, is_over } => {
                         (self.scene(recipe, replica, container).exited(*exit).await, *is_over)
                     }
+                    Trouble::Stopped => {
+                        // Nothing of the new revision failed, but it does not come back by itself.
+                        self.replicas[at].is_new = false;
+                        continue;
+                    }
                     Trouble::Unhealthy { container } => (self.scene(recipe, replica, container).unhealthy().await, true),
                 };
                 tracing::debug!(replica = %replica.name, cause = ?failure.cause, exit_code = failure.exit_code, "a failure was counted");

@@ -157,7 +157,8 @@ impl Change<'_> {
 
 /// Returns the line about what does not pass exactly, if there is anything that counts.
 pub(super) fn findings(plan: &Plan, document: Option<&Document>) -> Option<String> {
-    let counted: Vec<_> = plan.findings.iter().filter(|finding| finding.counts()).collect();
+    let mut counted: Vec<_> = plan.findings.iter().filter(|finding| finding.counts()).collect();
+    counted.sort_by_key(|finding| finding.kind);
     let first = counted.first()?;
     let path = document
         .map_or_else(|| first.path.to_string(), |document| document.written_path(&first.path).to_string());

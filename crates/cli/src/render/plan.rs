@@ -26,7 +26,8 @@ pub(crate) fn title(app: &str, environment: &str, target: &str, place: &str) -> 
 pub(crate) fn plan(plan: &Plan) -> String {
     let kinds = plan.steps.iter().map(|step| step.resource.kind.chars().count()).max().unwrap_or(0);
     let names = plan.steps.iter().map(|step| step.resource.name.chars().count()).max().unwrap_or(0);
-    let summaries: Vec<Vec<String>> = plan.steps.iter().map(columns).collect();
+    let counted = plan.steps.iter().any(counts);
+    let summaries: Vec<Vec<String>> = plan.steps.iter().map(|step| columns(step, counted)).collect();
     let mut widths: Vec<usize> = Vec::new();
     for summary in summaries.iter().filter(|summary| summary.len() > 1) {
         for (at, column) in summary.iter().take(summary.len() - 1).enumerate() {
@@ -74,15 +75,20 @@ fn sign(action: Action) -> String {
     }
 }
 
-/// Cuts the words about a step into columns; the number of replicas has the first one for itself.
-fn columns(step: &Step) -> Vec<String> {
+/// Tells whether the words about a step begin with its number of replicas.
+fn counts(step: &Step) -> bool {
+    step.summary.trim_start().starts_with('×')
+}
+
+/// Cuts the words about a step into columns; where replicas are counted, their number has the first one for itself.
+fn columns(step: &Step, counted: bool) -> Vec<String> {
     let mut columns: Vec<String> = Vec::new();
     // Some backends say the name once more, as the engine has it.
     let says_more = |part: &&str| !part.is_empty() && *part != step.resource.name;
     for part in step.summary.split("  ").map(str::trim).filter(says_more) {
         columns.push(part.to_owned());
     }
-    if !columns.first().is_some_and(|first| first.starts_with('×')) {
+    if counted && !counts(step) {
         columns.insert(0, String::new());
     }
     if let Some(revision) = step.revision
