@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures_util::StreamExt;
+use jiff::Timestamp;
 use straddle_core::{clock::Clock, status::HealthState};
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -14,9 +15,6 @@ use crate::{
     client::{Action, Client, Happened, Listed, State},
     group::Sight,
 };
-
-/// How far back the subscription reaches, so that nothing falls between asking for it and getting it.
-const OVERLAP: Duration = Duration::from_secs(5);
 
 /// How long is waited before a lost subscription is taken up again.
 const RECONNECT: Duration = Duration::from_millis(200);
@@ -30,10 +28,14 @@ pub(crate) struct Seen {
     pub(crate) exits: Vec<Exit>,
     /// How often its health turned bad.
     pub(crate) unhealthy_turns: u32,
-    /// When it was started last, by our clock.
-    pub(crate) started: Duration,
+    /// When it was started last, by our clock; `None` where that was before the watch began.
+    pub(crate) started: Option<Duration>,
     out_of_memory: bool,
     by_hand: bool,
+    /// What happened before was seen in a list; in nanoseconds since 1970.
+    from: i64,
+    /// When the last thing happened.
+    last: i64,
 }
 
 /// One end of a container.
@@ -47,7 +49,7 @@ pub(crate) struct Exit {
 
 impl Seen {
     fn new(state: State) -> Self {
-        Self { state, health: None, exits: Vec::new(), unhealthy_turns: 0, started: Duration::ZERO, out_of_memory: false, by_hand: false }
+        Self { state, health: None, exits: Vec::new(), unhealthy_turns: 0, started: None, out_of_memory: false, by_hand: false, from: 0, last: 0 }
     }
 
     pub(crate) fn sight(&self) -> Sight {
@@ -55,11 +57,15 @@ impl Seen {
     }
 
     fn take(&mut self, happened: &Happened, now: Duration) {
+        if happened.time < self.from {
+            return;
+        }
+        self.last = happened.time;
         match happened.action {
             Action::Start => {
                 self.state = State::Running;
                 self.health = None;
-                self.started = now;
+                self.started = Some(now);
                 (self.out_of_memory, self.by_hand) = (false, false);
             }
             Action::Kill => self.by_hand = true,
@@ -90,6 +96,7 @@ pub(crate) struct Watch {
     table: Arc<Mutex<Table>>,
     changes: watch::Receiver<u64>,
     task: JoinHandle<()>,
+    since: i64,
 }
 
 impl Drop for Watch {
@@ -99,18 +106,23 @@ impl Drop for Watch {
 }
 
 impl Watch {
-    /// Opens the one subscription for containers with these labels.
-    pub(crate) fn open(client: Client, labels: Vec<String>, clock: Arc<dyn Clock>) -> Self {
+    /// Opens the one subscription for containers with these labels, for what happens from a moment on.
+    pub(crate) fn open(client: Client, labels: Vec<String>, clock: Arc<dyn Clock>, since: Timestamp) -> Self {
         let table = Arc::new(Mutex::new(Table::new()));
         let (sender, changes) = watch::channel(0);
-        let follower = Follower { client, labels, clock, table: Arc::clone(&table), sender };
-        Self { table, changes, task: tokio::spawn(follower.follow()) }
+        let since = i64::try_from(since.as_nanosecond()).unwrap_or_default();
+        let follower = Follower { client, labels, clock, since, table: Arc::clone(&table), sender };
+        Self { table, changes, task: tokio::spawn(follower.follow()), since }
     }
 
-    /// Takes over what a list shows of a container that was there before.
+    /// Takes over what a list shows of a container that was there before; the list was read after the moment from which the watch sees.
     pub(crate) fn seed(&self, container: &Listed) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        table.entry(container.id.clone()).or_insert_with(|| Seen { health: container.health, ..Seen::new(container.state) });
+        let seen = table.entry(container.id.clone()).or_insert_with(|| Seen::new(container.state));
+        // The engine also repeats what is older: the list knows better.
+        if seen.last < self.since {
+            *seen = Seen { health: container.health, from: self.since, ..Seen::new(container.state) };
+        }
     }
 
     /// Returns what is seen of a container.
@@ -142,18 +154,18 @@ struct Follower {
     client: Client,
     labels: Vec<String>,
     clock: Arc<dyn Clock>,
+    since: i64,
     table: Arc<Mutex<Table>>,
     sender: watch::Sender<u64>,
 }
 
 impl Follower {
     async fn follow(self) {
-        let start = i64::try_from((self.clock.now() - OVERLAP).as_nanosecond()).unwrap_or_default();
         // By the engine's clock, which may be another one than ours.
         let mut last: Option<i64> = None;
         let mut lost = false;
         loop {
-            let from = last.unwrap_or(start);
+            let from = last.unwrap_or(self.since);
             let since = format!("{}.{:09}", from.div_euclid(1_000_000_000), from.rem_euclid(1_000_000_000));
             let mut events = self.client.events(self.labels.clone(), Some(since), None);
             if std::mem::take(&mut lost) {
@@ -230,7 +242,7 @@ mod tests {
         seen.take(&happened(Action::Start, None), Duration::from_secs(3));
         seen.take(&happened(Action::Unhealthy, None), Duration::from_secs(4));
         seen.take(&happened(Action::Unhealthy, None), Duration::from_secs(5));
-        assert_eq!((seen.unhealthy_turns, seen.started), (1, Duration::from_secs(3)));
+        assert_eq!((seen.unhealthy_turns, seen.started), (1, Some(Duration::from_secs(3))));
         seen.take(&happened(Action::Die, Some(1)), Duration::from_secs(6));
         assert!(!seen.exits[1].out_of_memory);
     }

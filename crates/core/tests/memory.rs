@@ -622,6 +622,34 @@ fn what_another_application_has_is_not_touched() {
 }
 
 #[test]
+fn what_was_not_made_here_is_in_the_way_and_stays() {
+    let bench = Bench::new();
+    for name in ["shop", "shop-store-data", "shop-web", "shop-web-1-2"] {
+        bench.world.plant(name);
+        let error = bench.up(SHOP).unwrap_err().error;
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        assert_eq!(error.to_string(), format!("{name} exists and was not made by Straddle"));
+        let orchestrator = bench.world.orchestrator();
+        bench.run(orchestrator.remove(&bench.scope, true, &bench.context)).unwrap();
+        assert!(bench.world.has_planted(name) && bench.world.belongings(&bench.scope).is_empty());
+        bench.world.uproot(name);
+    }
+    bench.up(SHOP).unwrap();
+    assert_eq!(bench.world.belongings(&bench.scope).len(), 9);
+}
+
+#[test]
+fn a_port_goes_from_one_service_to_another() {
+    let bench = Bench::new();
+    let yaml = "app: shop\nservices:\n  one: {image: shop/web:1, ports: [{name: http, port: 8080}], expose: [{port: http, publish: 80}]}\n";
+    bench.up(yaml).unwrap();
+    bench.up(&yaml.replace("one:", "two:")).unwrap();
+    let status = bench.run(bench.world.orchestrator().status(&bench.scope)).unwrap();
+    assert_eq!(status.services.len(), 1);
+    assert_eq!(status.service("two").unwrap().endpoints, ["http://localhost:80"]);
+}
+
+#[test]
 fn a_dead_caller_sees_nothing_and_does_nothing() {
     let bench = Bench::new();
     let faults = FaultPlan::none().with(3, straddle_core::decorate::Fault::CrashBefore);

@@ -127,7 +127,8 @@ impl Replica {
         let unchecked = self.template.containers.iter().filter(|(_, container)| container.essential && container.health.is_none());
         let waits = unchecked.filter_map(|(name, _)| watch.get(self.container(name)?)).map(|seen| {
             let least = if seen.exits.is_empty() { BREATH } else { SECOND_BREATH };
-            settle.max(least).saturating_sub(now.saturating_sub(seen.started))
+            let ran = seen.started.map(|started| now.saturating_sub(started));
+            ran.map_or(Duration::ZERO, |ran| settle.max(least).saturating_sub(ran))
         });
         Some(waits.max().unwrap_or_default())
     }

@@ -159,7 +159,6 @@ impl<'a> Rollout<'a> {
             self.act(recipe, desired, bounds, document, tasks).await?;
             let now = clock.monotonic();
             let healthy = self.healthy(recipe, now);
-            eprintln!("DBG {now:?} tasks {} {:?}", tasks.len(), self.replicas.iter().map(|r| (r.name.clone(), r.phase, r.is_new, r.is_admitted, r.condition(self.watch))).collect::<Vec<_>>());
             if tasks.is_empty() && self.replicas.len() == desired as usize && healthy == desired as usize {
                 return self.admit(recipe, document).await;
             }

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use futures_util::{future::try_join_all, try_join};
+use futures_util::future::try_join_all;
 use serde_json::Value;
 use straddle_core::{
     error::{Error, Result},
@@ -49,10 +49,9 @@ struct Previous {
 pub(super) async fn deploy(work: &Work<'_>, payload: &Value) -> Result<String> {
     let ServiceStep { document, replace, pinned } = from_value(payload)?;
     let ServiceDocument { mut template, replicas, door: door_document, rollout, images, port_names: _ } = document;
-    let (mut live, ()) = try_join!(
-        Live::read_containers(work.client(), work.scope),
-        pull::images(work, &mut template, &images, pinned),
-    )?;
+    pull::images(work, &mut template, &images, pinned).await?;
+    let since = work.clock().now();
+    let mut live = Live::read_containers(work.client(), work.scope).await?;
     if !pinned {
         follow(&mut template, &live);
     }
@@ -63,7 +62,7 @@ pub(super) async fn deploy(work: &Work<'_>, payload: &Value) -> Result<String> {
     let previous = previous(&service, number, replicas);
     let stood = service.replicas().any(|group| group.revision() == number && group.condition() == Condition::Healthy);
 
-    let watch = Watch::open(work.client().clone(), labels::filters(work.scope), Arc::clone(&work.context.clock));
+    let watch = Watch::open(work.client().clone(), labels::filters(work.scope), Arc::clone(&work.context.clock), since);
     let mut change = begin(work, &watch, &service, &recipe, replicas, &replace);
     let outcome = async {
         if let Some(document) = &door_document {

@@ -167,7 +167,7 @@ pub(crate) async fn run_once(work: &Work<'_>, template: &TemplateDocument, numbe
         probe_volume: probe_volume.as_deref(),
         special: Some(Special { container: main, command: options.command.as_deref(), environment: &options.environment }),
     };
-    let watch = Watch::open(work.client().clone(), labels::filters(work.scope), Arc::clone(&work.context.clock));
+    let watch = Watch::open(work.client().clone(), labels::filters(work.scope), Arc::clone(&work.context.clock), work.clock().now());
     let (name, made) = make(work, &making, number).await?;
     let owned = OwnedOrder { template: template.clone(), made };
     let ended = follow(work, &making, &watch, &owned.made, main, options).await;

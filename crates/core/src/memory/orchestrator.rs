@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, future::poll_fn, task::Poll, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -81,10 +81,12 @@ impl Orchestrator for MemoryOrchestrator {
     }
 
     async fn facts(&self, _scope: &Scope, app: Option<&App>) -> Result<Facts> {
+        turn().await;
         self.image_facts(app)
     }
 
     async fn plan(&self, scope: &Scope, intent: &Intent) -> Result<Plan> {
+        turn().await;
         let Intent::Apply { app, only } = intent else {
             return self.client.read(|state| diff::plan(state, scope, self.place(), intent))?;
         };
@@ -95,22 +97,27 @@ impl Orchestrator for MemoryOrchestrator {
     }
 
     async fn fingerprint(&self, scope: &Scope) -> Result<Fingerprint> {
+        turn().await;
         self.client.read(|state| diff::fingerprint(state, scope))
     }
 
     async fn lock(&self, scope: &Scope, holder: &Holder) -> Result<Lease> {
+        turn().await;
         self.client.lock(scope, holder)
     }
 
     async fn unlock(&self, lease: Lease) -> Result<()> {
+        turn().await;
         self.client.unlock(&lease)
     }
 
     async fn execute(&self, plan: &Plan, step: &Step, context: &Context) -> Result<String> {
+        turn().await;
         execute::execute(&self.client, plan, step, context).await
     }
 
     async fn status(&self, scope: &Scope) -> Result<Status> {
+        turn().await;
         self.client.read(|state| status(state, scope))
     }
 
@@ -119,18 +126,22 @@ impl Orchestrator for MemoryOrchestrator {
         scope: &Scope,
         options: EventOptions,
     ) -> Result<BoxStream<'static, Result<EngineEvent>>> {
+        turn().await;
         streams::events(&self.client, scope, &options)
     }
 
     async fn logs(&self, scope: &Scope, options: LogOptions) -> Result<BoxStream<'static, Result<LogLine>>> {
+        turn().await;
         streams::logs(&self.client, scope, options)
     }
 
     async fn exec(&self, scope: &Scope, request: ExecRequest) -> Result<ExecSession> {
+        turn().await;
         exec(&self.client, scope, &request)
     }
 
     async fn run(&self, scope: &Scope, request: RunRequest, context: &Context) -> Result<RunOutcome> {
+        turn().await;
         let RunRequest { app, task: name, command, timeout, environment, output } = request;
         let task = app.tasks.iter().find(|(own, _)| own.as_str() == name).map(|(_, task)| task);
         let task = task.ok_or_else(|| Error::not_found(format!("task {name}")))?;
@@ -163,6 +174,7 @@ impl Orchestrator for MemoryOrchestrator {
     }
 
     async fn history(&self, scope: &Scope, service: &str) -> Result<Vec<RevisionInfo>> {
+        turn().await;
         self.client.read(|state| {
             let record = state.services.get(&(scope.clone(), service.to_owned()));
             let record = record.ok_or_else(|| Error::not_found(format!("service {service}")))?;
@@ -179,8 +191,22 @@ impl Orchestrator for MemoryOrchestrator {
     }
 
     async fn connect(&self, scope: &Scope, request: ConnectRequest) -> Result<Box<dyn Connection>> {
+        turn().await;
         Ok(Box::new(connect(&self.client, scope, &request)?))
     }
+}
+
+/// Lets others have their turn, as every call of a real engine does: without it, whoever asks again and again would be alone.
+async fn turn() {
+    let mut had_turn = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut had_turn, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 fn status(state: &State, scope: &Scope) -> Status {

@@ -87,14 +87,11 @@ impl State {
                 match group.reached(needed, *condition, self.now) {
                     Reached::Yes => {}
                     Reached::NotYet => ready = false,
-                    Reached::Never(why) => {
+                    Reached::Never { why, exit_code } => {
                         let summary = format!("{own} waits for {needed}, which {why}");
-                        return Some(Next::GiveUp(Box::new(self.failure(
-                            name,
-                            needed,
-                            Cause::DependencyFailed,
-                            summary,
-                        ))));
+                        let mut failure = self.failure(name, needed, Cause::DependencyFailed, summary);
+                        failure.exit_code = exit_code;
+                        return Some(Next::GiveUp(Box::new(failure)));
                     }
                 }
             }
@@ -172,7 +169,7 @@ enum Next {
 
 /// Whether a container is where another one awaits it.
 enum Reached {
-    Never(String),
+    Never { why: String, exit_code: Option<i64> },
     NotYet,
     Yes,
 }
@@ -181,7 +178,7 @@ impl Group {
     /// Tells whether a container is where another one awaits it, by the rules of the ECS agent.
     fn reached(&self, name: &str, condition: Condition, now: Duration) -> Reached {
         let Some(container) = self.containers.get(name) else {
-            return Reached::Never("does not exist".to_owned());
+            return Reached::Never { why: "does not exist".to_owned(), exit_code: None };
         };
         match (condition, container.state) {
             (Condition::Start, ContainerPhase::Running { .. } | ContainerPhase::Exited { .. })
@@ -195,11 +192,11 @@ impl Group {
             (Condition::Success | Condition::Healthy, ContainerPhase::Exited { code, .. })
                 if container.restart_at.is_none() =>
             {
-                Reached::Never(format!("exited with {code}"))
+                Reached::Never { why: format!("exited with {code}"), exit_code: Some(code) }
             }
             (_, ContainerPhase::Running { since }) => match container.document.start_timeout {
                 Some(limit) if now >= since + limit.duration() => {
-                    Reached::Never(format!("did not get there within {limit}"))
+                    Reached::Never { why: format!("did not get there within {limit}"), exit_code: None }
                 }
                 _ => Reached::NotYet,
             },
