@@ -95,7 +95,8 @@ pub(super) fn template(
     }
     if drains {
         out.map(field.child("stop").child("drain"), &[&document.child("rollout").child("drain_ms")]);
-    } else {
+    } else if stop.drain != Stop::default().drain {
+        // What nobody wrote is no finding.
         out.ignored("docker/stop-drain", field.child("stop").child("drain"), "nothing connects to it through a name");
     }
     metadata(out, field, &place, &mut template, [("tags", tags), ("labels", labels)]);
