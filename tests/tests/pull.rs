@@ -96,7 +96,7 @@ async fn images_are_pulled_with_the_credentials_of_the_docker_cli() {
     let app = format!("pull{}", std::process::id());
     let spec = |image: &str| {
         format!(
-            "app: {app}\nservices:\n  web: {{image: \"{image}\", command: [sleep, 1h], stop: {{grace: 1s, drain: 0s}}}}\n"
+            "app: {app}\nservices:\n  web: {{image: \"{image}\", command: [sleep, 10m], stop: {{grace: 1s, drain: 0s}}}}\n"
         )
     };
     let folder = folder.with_variable("DOCKER_CONFIG", "docker");

@@ -43,9 +43,9 @@ pub(crate) async fn connect(shared: &Shared, scope: &Scope, request: &ConnectReq
     }
 }
 
-/// Returns whether an error says that the replica has ended.
+/// Returns whether an error says that the replica has ended, or is about to.
 fn is_gone(error: &Error) -> bool {
-    error.kind() == ErrorKind::Conflict
+    matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Unavailable)
         || error.message().contains("No such container")
         || error.message().contains("namespace path")
         || error.message().contains("is not running")

@@ -30,6 +30,10 @@ pub(crate) struct Seen {
     pub(crate) unhealthy_turns: u32,
     /// When it was started last, by our clock; `None` where that was before the watch began.
     pub(crate) started: Option<Duration>,
+    /// When it ended last, if it was not started since.
+    pub(crate) ended: Option<Duration>,
+    /// Whether the engine stopped it and leaves it so.
+    pub(crate) is_stopped: bool,
     out_of_memory: bool,
     by_hand: bool,
     /// What happened before was seen in a list; in nanoseconds since 1970.
@@ -49,7 +53,19 @@ pub(crate) struct Exit {
 
 impl Seen {
     fn new(state: State) -> Self {
-        Self { state, health: None, exits: Vec::new(), unhealthy_turns: 0, started: None, out_of_memory: false, by_hand: false, from: 0, last: 0 }
+        Self {
+            state,
+            health: None,
+            exits: Vec::new(),
+            unhealthy_turns: 0,
+            started: None,
+            ended: None,
+            is_stopped: false,
+            out_of_memory: false,
+            by_hand: false,
+            from: 0,
+            last: 0,
+        }
     }
 
     pub(crate) fn sight(&self) -> Sight {
@@ -66,13 +82,15 @@ impl Seen {
                 self.state = State::Running;
                 self.health = None;
                 self.started = Some(now);
-                (self.out_of_memory, self.by_hand) = (false, false);
+                self.ended = None;
+                (self.out_of_memory, self.by_hand, self.is_stopped) = (false, false, false);
             }
             Action::Kill => self.by_hand = true,
             Action::Oom => self.out_of_memory = true,
             Action::Die => {
                 self.state = State::Exited;
                 self.health = None;
+                self.ended = Some(now);
                 let code = happened.exit_code.unwrap_or_default();
                 self.exits.push(Exit { code, out_of_memory: self.out_of_memory, by_hand: self.by_hand });
             }
@@ -83,7 +101,8 @@ impl Seen {
                 }
                 self.health = Some(HealthState::Unhealthy);
             }
-            Action::Create | Action::Destroy | Action::Other | Action::Stop => {}
+            Action::Stop => self.is_stopped = true,
+            Action::Create | Action::Destroy | Action::Other => {}
         }
     }
 }

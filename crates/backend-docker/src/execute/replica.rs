@@ -7,7 +7,7 @@ use crate::{
     document::{RestartDocument, TemplateDocument},
     group::{self, Condition},
     observe::Group,
-    watch::{Exit, Watch},
+    watch::{Exit, Seen, Watch},
 };
 
 /// How long a container without a health check has to run at least to count as healthy: a program that cannot start ends sooner.
@@ -15,6 +15,9 @@ const BREATH: Duration = Duration::from_millis(500);
 
 /// How long it has to run once it has ended before.
 const SECOND_BREATH: Duration = Duration::from_secs(3);
+
+/// How long the engine may take to start a container again that has ended; its first delays are well below a second.
+const COMEBACK: Duration = Duration::from_secs(5);
 
 /// Where a replica is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +134,18 @@ impl Replica {
             ran.map_or(Duration::ZERO, |ran| settle.max(least).saturating_sub(ran))
         });
         Some(waits.max().unwrap_or_default())
+    }
+
+    /// Returns how long the engine has still to bring back what has ended; nothing means that it does not, `None` that it need not.
+    pub(super) fn comeback(&self, watch: &Watch, now: Duration) -> Option<Duration> {
+        let essential = self.template.containers.iter().filter(|(_, container)| container.essential);
+        let seen = essential.filter_map(|(name, _)| watch.get(self.container(name)?));
+        let left = |seen: Seen| match seen.ended {
+            Some(_) if seen.is_stopped => Some(Duration::ZERO),
+            Some(ended) => Some(COMEBACK.saturating_sub(now.saturating_sub(ended))),
+            None => None,
+        };
+        seen.filter_map(left).min()
     }
 
     pub(super) fn is_healthy(&self, watch: &Watch, settle: Duration, now: Duration) -> bool {

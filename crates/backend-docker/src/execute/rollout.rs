@@ -155,6 +155,7 @@ impl<'a> Rollout<'a> {
         loop {
             changes.borrow_and_update();
             self.troubles(recipe, &mut tally).await?;
+            self.write_off();
             self.admit(recipe, document).await?;
             self.act(recipe, desired, bounds, document, tasks).await?;
             let now = clock.monotonic();
@@ -172,7 +173,9 @@ impl<'a> Rollout<'a> {
             if left.is_zero() {
                 return Err(Error::rollout(self.stuck(recipe).await));
             }
-            let waits = self.replicas.iter().filter_map(|one| one.remaining(self.watch, recipe.settle(), now));
+            let settled = self.replicas.iter().filter_map(|one| one.remaining(self.watch, recipe.settle(), now));
+            let back = self.replicas.iter().filter(|one| one.is_new && one.phase == Phase::Up);
+            let waits = settled.chain(back.filter_map(|one| one.comeback(self.watch, now)));
             let wait = waits.filter(|wait| !wait.is_zero()).min().unwrap_or(left).min(left);
             let next: OptionFuture<_> = (!tasks.is_empty()).then(|| tasks.next()).into();
             tokio::select! {
@@ -194,6 +197,14 @@ impl<'a> Rollout<'a> {
     fn healthy(&self, recipe: &Recipe, now: Duration) -> usize {
         let settle = recipe.settle();
         self.replicas.iter().filter(|one| one.is_new && one.phase == Phase::Up && one.is_healthy(self.watch, settle, now)).count()
+    }
+
+    /// Replaces what has ended and does not come back, such as a replica that somebody stopped.
+    fn write_off(&mut self) {
+        let now = self.work.clock().monotonic();
+        for replica in self.replicas.iter_mut().filter(|one| one.is_new && one.phase == Phase::Up) {
+            replica.is_new = replica.comeback(self.watch, now) != Some(Duration::ZERO);
+        }
     }
 
     /// Counts what went wrong in new replicas; fails once that decides the rollout.

@@ -50,9 +50,6 @@ impl Backend for Docker {
 }
 
 fn config(settings: &Settings) -> DockerConfig {
-    let mut config = DockerConfig::default();
-    config.host = settings.get("host").map(str::to_owned);
-    config.context = settings.get("context").map(str::to_owned);
-    config.helper_image = settings.get("helper_image").map(str::to_owned);
-    config
+    let text = |key| settings.get(key).map(str::to_owned);
+    DockerConfig { host: text("host"), context: text("context"), helper_image: text("helper_image") }
 }

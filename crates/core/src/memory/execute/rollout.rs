@@ -250,7 +250,7 @@ impl Rollout<'_> {
     fn act(&self, view: &View) -> Result<bool> {
         let desired = usize::try_from(self.desired).unwrap_or(usize::MAX);
         let mut new: Vec<&Replica> = view.replicas.iter().filter(|replica| replica.is_new).collect();
-        if let Some(made) = new.iter().find(|replica| replica.state == GroupState::Created && false) {
+        if let Some(made) = new.iter().find(|replica| replica.state == GroupState::Created) {
             self.start(&made.name)?;
             return Ok(true);
         }
