@@ -1,10 +1,16 @@
 //! The command line as a user runs it: the real binary, in a folder of its own.
 
 use std::{
-    io,
+    io::{self, Read},
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
+
+/// How long a command may take where nothing else is said.
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// A folder in which commands run.
 #[derive(Debug)]
@@ -78,12 +84,93 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// The error of starting it.
+    /// As [`run_within`](Self::run_within), with a limit of five minutes.
     pub fn run(&self, arguments: &[&str]) -> io::Result<Ran> {
-        let Output { status, stdout, stderr } = self.command(arguments)?.output()?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ok(Ran { code: status.code().unwrap_or(-1), out: text(&stdout), err: text(&stderr) })
+        self.run_within(arguments, LIMIT)
     }
+
+    /// Runs a command to its end, which must come in time.
+    ///
+    /// # Errors
+    ///
+    /// The error of starting it; [`TimedOut`](io::ErrorKind::TimedOut) with what it has said.
+    pub fn run_within(&self, arguments: &[&str], limit: Duration) -> io::Result<Ran> {
+        self.start(arguments)?.wait(limit)
+    }
+
+    /// Starts a command.
+    ///
+    /// # Errors
+    ///
+    /// The error of starting it.
+    pub fn start(&self, arguments: &[&str]) -> io::Result<Running> {
+        let mut child = self.command(arguments)?.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let (out, err) = (read(child.stdout.take()), read(child.stderr.take()));
+        Ok(Running { child, out, err })
+    }
+}
+
+/// A command that runs; it is killed where nobody waits for its end.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    out: mpsc::Receiver<String>,
+    err: mpsc::Receiver<String>,
+}
+
+impl Running {
+    /// Ends it at once, without a chance to say or do anything, and returns what it had said.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn kill(mut self, limit: Duration) -> io::Result<Ran> {
+        self.child.kill()?;
+        self.wait(limit)
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// [`TimedOut`](io::ErrorKind::TimedOut) with what it has said; then it is killed.
+    pub fn wait(mut self, limit: Duration) -> io::Result<Ran> {
+        // Its streams end with it.
+        let ended = self.out.recv_timeout(limit);
+        let is_late = ended.is_err();
+        if is_late {
+            self.child.kill()?;
+        }
+        let code = self.child.wait()?.code().unwrap_or(-1);
+        let out = ended.or_else(|_| self.out.recv()).unwrap_or_default();
+        let ran = Ran { code, out, err: self.err.recv().unwrap_or_default() };
+        if is_late {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no end within {limit:?}: {ran:?}")));
+        }
+        Ok(ran)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Of one that has ended there is nothing left to kill.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Reads a stream to its end, while the other one is read as well.
+fn read(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut stream) = stream {
+            // What was read before a failure counts.
+            drop(stream.read_to_end(&mut bytes));
+        }
+        drop(sender.send(String::from_utf8_lossy(&bytes).into_owned()));
+    });
+    receiver
 }
 
 /// Finds the binary beside the test that runs: cargo builds both into one folder.

@@ -78,7 +78,9 @@ async fn read(path: &Path) -> Option<ConfigFile> {
 }
 
 fn entry(config: &ConfigFile, server: &str) -> Option<Credentials> {
-    let bare = |name: &str| name.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let bare = |name: &str| {
+        name.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/').to_owned()
+    };
     let (_, entry) = config.auths.iter().find(|(name, _)| bare(name) == bare(server))?;
     let server = server.to_owned();
     if let Some(token) = entry.identitytoken.clone().filter(|token| !token.is_empty()) {
@@ -86,7 +88,12 @@ fn entry(config: &ConfigFile, server: &str) -> Option<Credentials> {
     }
     let decoded = String::from_utf8(BASE64_STANDARD.decode(entry.auth.trim()).ok()?).ok()?;
     let (username, password) = decoded.trim_end_matches('\0').split_once(':')?;
-    Some(Credentials { server, username: username.to_owned(), password: password.to_owned(), identity_token: None })
+    Some(Credentials {
+        server,
+        username: username.to_owned(),
+        password: password.to_owned(),
+        identity_token: None,
+    })
 }
 
 /// Asks a credential helper, as the docker command line does.
@@ -116,7 +123,12 @@ async fn ask(helper: &str, server: &str) -> Option<Credentials> {
 pub(crate) fn parse(registry: Option<&str>, text: &str) -> Option<Credentials> {
     let (username, password) = text.split_once(':')?;
     let server = registry.unwrap_or(DOCKER_HUB).to_owned();
-    Some(Credentials { server, username: username.to_owned(), password: password.to_owned(), identity_token: None })
+    Some(Credentials {
+        server,
+        username: username.to_owned(),
+        password: password.to_owned(),
+        identity_token: None,
+    })
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use straddle_core::{
     finding::{FindingKind, accept},
     model::App,
     orchestrator::{
-        ConnectRequest, Connection, Context, EngineEvent, EventOptions, ExecRequest, ExecSession, Holder, Lease, LogLine, LogOptions,
-        Orchestrator, RunOutcome, RunRequest,
+        ConnectRequest, Connection, Context, EngineEvent, EventOptions, ExecRequest, ExecSession, Holder,
+        Lease, LogLine, LogOptions, Orchestrator, RunOutcome, RunRequest,
     },
     plan::{Fingerprint, Intent, PLAN_VERSION, Plan, Step},
     platform::{Facts, Platform},
@@ -28,7 +28,7 @@ use crate::{
     facts::{self, Engine},
     lease, logs,
     names::{Names, Place},
-    observe::{Live, PARALLEL},
+    observe::{Group, Live, PARALLEL},
     parallel,
     platform::DockerPlatform,
     pull, run, status,
@@ -94,12 +94,18 @@ impl DockerOrchestrator {
         Self { shared: Arc::new(Shared { client, config, resolver, platform, version: OnceCell::new() }) }
     }
 
-    async fn apply(&self, scope: &Scope, app: &App, only: &[straddle_core::units::Name]) -> Result<(Steps, Vec<straddle_core::finding::Finding>, Live)> {
+    async fn apply(
+        &self,
+        scope: &Scope,
+        app: &App,
+        only: &[straddle_core::units::Name],
+    ) -> Result<(Steps, Vec<straddle_core::finding::Finding>, Live)> {
         let (facts, live) = try_join!(self.facts(scope, Some(app)), self.live(scope))?;
         let mut translation = self.shared.platform.translate(app, scope, &facts);
         accept(&mut translation.findings, &app.accept);
         if let Some(finding) = translation.findings.iter().find(|finding| finding.blocks()) {
-            let error = Error::new(ErrorKind::Blocked, format!("{}: {}", finding.path, finding.message)).with_context("code", finding.code.clone());
+            let error = Error::new(ErrorKind::Blocked, format!("{}: {}", finding.path, finding.message))
+                .with_context("code", finding.code.clone());
             return Err(match &finding.fix {
                 Some(fix) => error.with_help(fix.clone()),
                 None => error,
@@ -132,7 +138,8 @@ impl Orchestrator for DockerOrchestrator {
         let mut facts = facts::observed(self.shared.version().await?);
         let images = app.map(pull::named).unwrap_or_default();
         let client = &self.shared.client;
-        let questions = images.into_iter().map(|image| async move { Ok((image, client.image_id(image).await?)) });
+        let questions =
+            images.into_iter().map(|image| async move { Ok((image, client.image_id(image).await?)) });
         for (image, id) in parallel::all(questions.collect(), PARALLEL).await? {
             if let Some(id) = id {
                 facts = facts.with(&facts::image(image), id);
@@ -151,7 +158,10 @@ impl Orchestrator for DockerOrchestrator {
                     Intent::Restart { services } => diff::restart(&live, services),
                     Intent::Rollback { service, to } => diff::rollback(&live, service, *to),
                     Intent::Scale { replicas } => diff::scale(&live, replicas),
-                    _ => Err(Error::new(ErrorKind::Unsupported, "this version of the Docker backend does not know this intent")),
+                    _ => Err(Error::new(
+                        ErrorKind::Unsupported,
+                        "this version of the Docker backend does not know this intent",
+                    )),
                 }?;
                 (steps, Vec::new(), live)
             }
@@ -189,7 +199,11 @@ impl Orchestrator for DockerOrchestrator {
         status::read(&self.shared.client, scope).await
     }
 
-    async fn events(&self, scope: &Scope, options: EventOptions) -> Result<BoxStream<'static, Result<EngineEvent>>> {
+    async fn events(
+        &self,
+        scope: &Scope,
+        options: EventOptions,
+    ) -> Result<BoxStream<'static, Result<EngineEvent>>> {
         Ok(events::stream(&self.shared.client, scope, &options))
     }
 
@@ -207,12 +221,14 @@ impl Orchestrator for DockerOrchestrator {
 
     async fn history(&self, scope: &Scope, service: &str) -> Result<Vec<RevisionInfo>> {
         let mut live = Live::read_containers(&self.shared.client, scope).await?;
-        let found = live.services.remove(service).ok_or_else(|| Error::not_found(format!("service `{service}`")))?;
-        let current = found.current().map(|group| group.revision());
+        let found =
+            live.services.remove(service).ok_or_else(|| Error::not_found(format!("service `{service}`")))?;
+        let current = found.current().map(Group::revision);
         let mut revisions: BTreeMap<u64, RevisionInfo> = BTreeMap::new();
         for group in &found.groups {
             let created = jiff::Timestamp::from_second(group.lead.created).ok();
-            let images = || group.template.containers.values().map(|container| container.image.clone()).collect();
+            let images =
+                || group.template.containers.values().map(|container| container.image.clone()).collect();
             let info = revisions.entry(group.revision()).or_insert_with(|| RevisionInfo {
                 number: group.revision(),
                 hash: group.hash.clone(),

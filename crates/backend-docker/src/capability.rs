@@ -10,7 +10,11 @@ pub(crate) fn capability() -> Capability {
         .with_note(Feature::CrashRestart, Engine, "in place, with a delay that grows to a minute")
         .with_note(Feature::Daemon, Engine, "there is one machine, so that there is one replica")
         .with(Feature::DependsOn, WhileWatching)
-        .with_note(Feature::Discovery, Engine, "services that have ports; who is healthy is decided while a command watches")
+        .with_note(
+            Feature::Discovery,
+            Engine,
+            "services that have ports; who is healthy is decided while a command watches",
+        )
         .with(Feature::Events, Engine)
         .with(Feature::Exec, Engine)
         .with(Feature::ExecExitCode, Engine)

@@ -76,8 +76,11 @@ impl SecretResolver for LocalSecrets {
     fn resolve(&self, reference: &SecretRef) -> Result<Vec<u8>> {
         match reference.source() {
             SecretSource::Env => std::env::var(reference.name()).map(String::into_bytes).map_err(|_| {
-                Error::new(ErrorKind::NotFound, format!("the environment variable {} of secret {reference} is not set", reference.name()))
-                    .with_help(format!("set {} where you run straddle", reference.name()))
+                Error::new(
+                    ErrorKind::NotFound,
+                    format!("the environment variable {} of secret {reference} is not set", reference.name()),
+                )
+                .with_help(format!("set {} where you run straddle", reference.name()))
             }),
             SecretSource::File => std::fs::read(self.folder.join(reference.name())).map_err(|failed| {
                 let kind = match failed.kind() {
@@ -87,8 +90,11 @@ impl SecretResolver for LocalSecrets {
                 Error::new(kind, format!("the file of secret {reference} cannot be read")).with_source(failed)
             }),
             SecretSource::AwsSecretsManager | SecretSource::AwsSsm | SecretSource::Kubernetes => {
-                Err(Error::new(ErrorKind::Unsupported, format!("secret {reference} is kept where this machine does not look"))
-                    .with_help("add `local: env:NAME` or `local: file:PATH` to the secret"))
+                Err(Error::new(
+                    ErrorKind::Unsupported,
+                    format!("secret {reference} is kept where this machine does not look"),
+                )
+                .with_help("add `local: env:NAME` or `local: file:PATH` to the secret"))
             }
         }
     }

@@ -32,7 +32,11 @@ const REFUSAL: Duration = Duration::from_millis(300);
 const TRIES: u32 = 3;
 
 /// Opens a connection.
-pub(crate) async fn connect(shared: &Shared, scope: &Scope, request: &ConnectRequest) -> Result<Box<dyn Connection>> {
+pub(crate) async fn connect(
+    shared: &Shared,
+    scope: &Scope,
+    request: &ConnectRequest,
+) -> Result<Box<dyn Connection>> {
     let mut tried = 1;
     loop {
         match once(shared, scope, request).await {
@@ -87,7 +91,10 @@ async fn once(shared: &Shared, scope: &Scope, request: &ConnectRequest) -> Resul
 }
 
 fn refused(request: &ConnectRequest, why: &str) -> Error {
-    Error::new(ErrorKind::Unavailable, format!("nothing answers at port {} of {}: {why}", request.port, request.service))
+    Error::new(
+        ErrorKind::Unavailable,
+        format!("nothing answers at port {} of {}: {why}", request.port, request.service),
+    )
 }
 
 /// The streams of the helper as one connection.
@@ -98,7 +105,11 @@ struct Pipe {
 }
 
 impl AsyncRead for Pipe {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         while self.rest.is_empty() {
             match self.output.poll_next_unpin(cx) {
                 Poll::Pending => return Poll::Pending,
@@ -119,7 +130,11 @@ impl AsyncRead for Pipe {
 }
 
 impl AsyncWrite for Pipe {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.input.as_mut().poll_write(cx, bytes)
     }
 

@@ -35,7 +35,8 @@ struct Endpoint {
 pub(crate) fn host(config: &DockerConfig) -> Result<String> {
     match (&config.host, &config.context) {
         (Some(_), Some(_)) => {
-            let error = Error::new(ErrorKind::Invalid, "`host` and `context` of a Docker target exclude each other");
+            let error =
+                Error::new(ErrorKind::Invalid, "`host` and `context` of a Docker target exclude each other");
             return Err(error.with_help("keep one of the two"));
         }
         (Some(host), None) => return Ok(host.clone()),
@@ -44,7 +45,10 @@ pub(crate) fn host(config: &DockerConfig) -> Result<String> {
     }
     if let Some(host) = variable("DOCKER_HOST") {
         if variable("DOCKER_TLS_VERIFY").is_some() {
-            let error = Error::new(ErrorKind::Unsupported, "an engine behind TLS (DOCKER_TLS_VERIFY) is not reached directly");
+            let error = Error::new(
+                ErrorKind::Unsupported,
+                "an engine behind TLS (DOCKER_TLS_VERIFY) is not reached directly",
+            );
             return Err(error.with_help("forward its socket: ssh -L ./docker.sock:/var/run/docker.sock HOST"));
         }
         return Ok(host);
@@ -73,9 +77,11 @@ fn of_context(folder: Option<&Path>, name: &str) -> Result<String> {
         return Ok(known_socket());
     }
     let missing = || {
-        Error::new(ErrorKind::NotFound, format!("there is no docker context `{name}`")).with_help("see docker context ls")
+        Error::new(ErrorKind::NotFound, format!("there is no docker context `{name}`"))
+            .with_help("see docker context ls")
     };
-    let folders = fs::read_dir(folder.ok_or_else(missing)?.join("contexts").join("meta")).map_err(|_| missing())?;
+    let folders =
+        fs::read_dir(folder.ok_or_else(missing)?.join("contexts").join("meta")).map_err(|_| missing())?;
     let metas = folders.flatten().filter_map(|entry| {
         let text = fs::read_to_string(entry.path().join("meta.json")).ok()?;
         serde_json::from_str::<Meta>(&text).ok()
@@ -112,6 +118,9 @@ mod tests {
         let both = DockerConfig::default().with_host("unix:///a").with_context("b");
         assert_eq!(host(&both).unwrap_err().kind(), ErrorKind::Invalid);
         assert_eq!(host(&DockerConfig::default().with_host("tcp://x:1")).unwrap(), "tcp://x:1");
-        assert_eq!(of_context(Some(Path::new("/nowhere")), "remote").unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(
+            of_context(Some(Path::new("/nowhere")), "remote").unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
     }
 }

@@ -11,7 +11,10 @@ use straddle_core::{
 };
 
 use crate::{
-    document::{DoorDocument, DoorPort, NetworkDocument, ServiceDocument, TaskDocument, TemplateDocument, from_value, to_value},
+    document::{
+        DoorDocument, DoorPort, NetworkDocument, ServiceDocument, TaskDocument, TemplateDocument, from_value,
+        to_value,
+    },
     group::Condition,
     names::Names,
     observe::{Group, Live, LiveService},
@@ -47,7 +50,13 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
-    fn push(&mut self, action: Action, key: &ResourceKey, summary: impl Into<String>, payload: Value) -> &mut Step {
+    fn push(
+        &mut self,
+        action: Action,
+        key: &ResourceKey,
+        summary: impl Into<String>,
+        payload: Value,
+    ) -> &mut Step {
         let id = u32::try_from(self.steps.len()).unwrap_or(u32::MAX) + 1;
         self.steps.push(Step {
             id,
@@ -104,7 +113,8 @@ pub(crate) fn apply(desired: &Desired, live: &Live, names: &Names, only: &[Strin
 /// Returns the resources that are asked for, with all that they need.
 fn wanted(desired: &Desired, only: &[String]) -> BTreeSet<ResourceKey> {
     let named = |key: &ResourceKey| matches!(key.kind.as_str(), SERVICE | TASK) && only.contains(&key.name);
-    let chosen = desired.resources.iter().map(|resource| &resource.key).filter(|key| only.is_empty() || named(key));
+    let chosen =
+        desired.resources.iter().map(|resource| &resource.key).filter(|key| only.is_empty() || named(key));
     let mut waiting: Vec<&ResourceKey> = chosen.collect();
     let mut wanted = BTreeSet::new();
     while let Some(key) = waiting.pop() {
@@ -174,7 +184,9 @@ fn deploy(resource: &Resource, document: ServiceDocument, live: &Live, steps: &m
 /// Returns the steps that free ports of the machine which this service is about to take.
 fn port_holders(document: &ServiceDocument, name: &str, live: &Live, steps: &Steps) -> Vec<u32> {
     let wanted: BTreeSet<u16> = document.door.iter().flat_map(published).collect();
-    let holds = |service: &LiveService| service.door.iter().flat_map(|door| published(&door.document)).any(|port| wanted.contains(&port));
+    let holds = |service: &LiveService| {
+        service.door.iter().flat_map(|door| published(&door.document)).any(|port| wanted.contains(&port))
+    };
     let others = live.services.iter().filter(|(other, service)| other.as_str() != name && holds(service));
     others.filter_map(|(other, _)| steps.id_of(&ResourceKey::new(SERVICE, other))).collect()
 }
@@ -205,7 +217,9 @@ pub(crate) fn differences(document: &ServiceDocument, service: &LiveService) -> 
         let state = match group.condition() {
             Condition::Broken => "broken",
             Condition::Unhealthy => "unhealthy",
-            Condition::Starting | Condition::Healthy if group.hash != hash && found.is_empty() => "of another revision",
+            Condition::Starting | Condition::Healthy if group.hash != hash && found.is_empty() => {
+                "of another revision"
+            }
             Condition::Starting | Condition::Healthy => continue,
         };
         found.push(change(&format!("replica {}", group.name()), json!(state), json!("healthy")));
@@ -276,9 +290,13 @@ fn task(resource: &Resource, desired: &Desired, live: &Live, steps: &mut Steps) 
         return Ok(());
     }
     let any_exit = followers(desired, &resource.key).all(|follower| {
-        follower.document.pointer(&format!("/template/after/{name}/condition")).is_some_and(|condition| condition == "complete")
+        follower
+            .document
+            .pointer(&format!("/template/after/{name}/condition"))
+            .is_some_and(|condition| condition == "complete")
     });
-    let done = |group: &Group| group.hash == hash && group.exit_code().is_some_and(|code| code == 0 || any_exit);
+    let done =
+        |group: &Group| group.hash == hash && group.exit_code().is_some_and(|code| code == 0 || any_exit);
     let has_record = live.tasks.get(name).is_some_and(|runs| runs.iter().any(|run| done(&run.group)));
     // A follower that runs with this very predecessor is a record, too: it would not have been started otherwise.
     let followed = followers(desired, &resource.key).all(|follower| {
@@ -316,12 +334,22 @@ pub(crate) fn remove(live: &Live, volumes: bool, only: &[String]) -> Result<Step
     }
     let before: Vec<u32> = steps.steps.iter().map(|step| step.id).collect();
     for network in &live.networks {
-        let step = steps.push(Action::Delete, &ResourceKey::new(NETWORK, &network.name), "", json!({ "id": network.id }));
+        let step = steps.push(
+            Action::Delete,
+            &ResourceKey::new(NETWORK, &network.name),
+            "",
+            json!({ "id": network.id }),
+        );
         step.depends_on.clone_from(&before);
     }
     if volumes {
         for (name, volume) in &live.volumes {
-            let step = steps.push(Action::Delete, &ResourceKey::new(VOLUME, name), "with its data", json!({ "name": volume.name }));
+            let step = steps.push(
+                Action::Delete,
+                &ResourceKey::new(VOLUME, name),
+                "with its data",
+                json!({ "name": volume.name }),
+            );
             step.depends_on.clone_from(&before);
         }
     } else {
@@ -349,12 +377,23 @@ fn document_of(service: &LiveService, group: &Group) -> ServiceDocument {
 
 fn current<'a>(live: &'a Live, name: &str) -> Result<(&'a LiveService, &'a Group)> {
     let service = live.services.get(name).ok_or_else(|| Error::not_found(format!("service `{name}`")))?;
-    let group = service.current().ok_or_else(|| Error::not_found(format!("a running revision of service `{name}`")))?;
+    let group = service
+        .current()
+        .ok_or_else(|| Error::not_found(format!("a running revision of service `{name}`")))?;
     Ok((service, group))
 }
 
-fn update<'a>(steps: &'a mut Steps, name: &str, document: ServiceDocument, replace: Vec<String>) -> &'a mut Step {
-    let image = document.template.main_container(name).map(|(_, container)| container.image.clone()).unwrap_or_default();
+fn update<'a>(
+    steps: &'a mut Steps,
+    name: &str,
+    document: ServiceDocument,
+    replace: Vec<String>,
+) -> &'a mut Step {
+    let image = document
+        .template
+        .main_container(name)
+        .map(|(_, container)| container.image.clone())
+        .unwrap_or_default();
     let summary = format!("×{}     {image}", document.replicas);
     let payload = to_value(&ServiceStep { document, replace, pinned: true });
     steps.push(Action::Update, &ResourceKey::new(SERVICE, name), summary, payload)
@@ -362,7 +401,8 @@ fn update<'a>(steps: &'a mut Steps, name: &str, document: ServiceDocument, repla
 
 /// Returns the steps that replace every replica by an equal one.
 pub(crate) fn restart(live: &Live, services: &[String]) -> Result<Steps> {
-    let all: Vec<String> = if services.is_empty() { live.services.keys().cloned().collect() } else { services.to_vec() };
+    let all: Vec<String> =
+        if services.is_empty() { live.services.keys().cloned().collect() } else { services.to_vec() };
     let mut steps = Steps::default();
     for name in all {
         if services.is_empty() && live.services.get(&name).is_none_or(|service| service.current().is_none()) {
@@ -374,7 +414,10 @@ pub(crate) fn restart(live: &Live, services: &[String]) -> Result<Steps> {
             steps.unchanged += 1;
             continue;
         }
-        let changes = replace.iter().map(|name| change(&format!("replica {name}"), json!("running"), json!("restarted"))).collect();
+        let changes = replace
+            .iter()
+            .map(|name| change(&format!("replica {name}"), json!("running"), json!("restarted")))
+            .collect();
         update(&mut steps, &name, document_of(service, group), replace).changes = changes;
     }
     Ok(steps)
@@ -402,14 +445,15 @@ pub(crate) fn rollback(live: &Live, name: &str, to: Option<u64>) -> Result<Steps
     let (service, group) = current(live, name)?;
     let from = group.revision();
     let target = match to {
-        Some(number) => {
-            service.of_revision(number).ok_or_else(|| Error::not_found(format!("revision {number} of service `{name}`")))?
-        }
+        Some(number) => service
+            .of_revision(number)
+            .ok_or_else(|| Error::not_found(format!("revision {number} of service `{name}`")))?,
         None => {
             let failed = |group: &&Group| matches!(group.place, crate::names::Place::Failed { .. });
             let older = service.groups.iter().filter(|group| group.revision() < from && !failed(group));
             older.max_by_key(|group| group.revision()).ok_or_else(|| {
-                Error::not_found(format!("a revision of service `{name}` before {from}")).with_help("see straddle history")
+                Error::not_found(format!("a revision of service `{name}` before {from}"))
+                    .with_help("see straddle history")
             })?
         }
     };

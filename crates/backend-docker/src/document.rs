@@ -331,7 +331,14 @@ pub(crate) struct RolloutDocument {
 
 impl Default for RolloutDocument {
     fn default() -> Self {
-        Self { min_healthy: 1000, max_running: 2000, rollback: true, settle_ms: 0, deadline_ms: 600_000, drain_ms: 5000 }
+        Self {
+            min_healthy: 1000,
+            max_running: 2000,
+            rollback: true,
+            settle_ms: 0,
+            deadline_ms: 600_000,
+            drain_ms: 5000,
+        }
     }
 }
 
@@ -356,7 +363,10 @@ impl TemplateDocument {
     pub(crate) fn main_container(&self, workload: &str) -> Option<(&str, &ContainerDocument)> {
         let named = self.containers.get_key_value(workload);
         let essential = || self.containers.iter().find(|(_, container)| container.essential);
-        named.or_else(essential).or_else(|| self.containers.first_key_value()).map(|(name, container)| (name.as_str(), container))
+        named
+            .or_else(essential)
+            .or_else(|| self.containers.first_key_value())
+            .map(|(name, container)| (name.as_str(), container))
     }
 
     /// Returns containers in waves: each wave depends on earlier ones only.
@@ -365,8 +375,11 @@ impl TemplateDocument {
         let mut placed: Vec<&str> = Vec::new();
         while placed.len() < self.containers.len() {
             let waiting = self.containers.iter().filter(|(name, _)| !placed.contains(&name.as_str()));
-            let ready = |container: &ContainerDocument| container.depends_on.keys().all(|needed| placed.contains(&needed.as_str()));
-            let mut wave: Vec<&str> = waiting.clone().filter(|(_, one)| ready(one)).map(|(name, _)| name.as_str()).collect();
+            let ready = |container: &ContainerDocument| {
+                container.depends_on.keys().all(|needed| placed.contains(&needed.as_str()))
+            };
+            let mut wave: Vec<&str> =
+                waiting.clone().filter(|(_, one)| ready(one)).map(|(name, _)| name.as_str()).collect();
             if wave.is_empty() {
                 // The rules of the model refuse a cycle; a template from a label is not trusted to be free of one.
                 wave = waiting.map(|(name, _)| name.as_str()).collect();
@@ -381,7 +394,9 @@ impl TemplateDocument {
 impl ContainerDocument {
     /// Returns whether the health check runs the helper.
     pub(crate) fn needs_probe(&self) -> bool {
-        self.health.as_ref().is_some_and(|health| health.test.get(1).is_some_and(|program| program == straddle_helper::PROGRAM))
+        self.health.as_ref().is_some_and(|health| {
+            health.test.get(1).is_some_and(|program| program == straddle_helper::PROGRAM)
+        })
     }
 }
 
@@ -393,8 +408,11 @@ pub(crate) fn to_value<T: Serialize>(document: &T) -> Value {
 /// Reads a document back from a plan.
 pub(crate) fn from_value<T: DeserializeOwned>(value: &Value) -> Result<T> {
     T::deserialize(value).map_err(|error| {
-        Error::new(ErrorKind::Invalid, format!("the plan holds something that this version does not know: {error}"))
-            .with_help("make the plan again")
+        Error::new(
+            ErrorKind::Invalid,
+            format!("the plan holds something that this version does not know: {error}"),
+        )
+        .with_help("make the plan again")
     })
 }
 
@@ -403,15 +421,24 @@ mod tests {
     use super::*;
 
     fn container(depends_on: &[&str]) -> ContainerDocument {
-        let depends_on = depends_on.iter().map(|name| ((*name).to_owned(), ConditionDocument::Start)).collect();
+        let depends_on =
+            depends_on.iter().map(|name| ((*name).to_owned(), ConditionDocument::Start)).collect();
         ContainerDocument { essential: true, depends_on, ..ContainerDocument::default() }
     }
 
     #[test]
     fn waves_follow_dependencies() {
-        let containers = [("a", container(&["b"])), ("b", container(&[])), ("c", container(&["a", "b"])), ("d", container(&[]))];
+        let containers = [
+            ("a", container(&["b"])),
+            ("b", container(&[])),
+            ("c", container(&["a", "b"])),
+            ("d", container(&[])),
+        ];
         let template = TemplateDocument {
-            containers: containers.into_iter().map(|(name, container)| (name.to_owned(), container)).collect(),
+            containers: containers
+                .into_iter()
+                .map(|(name, container)| (name.to_owned(), container))
+                .collect(),
             ..TemplateDocument::default()
         };
         assert_eq!(template.waves(), [vec!["b", "d"], vec!["a"], vec!["c"]]);
@@ -421,7 +448,10 @@ mod tests {
 
     #[test]
     fn a_document_survives_its_label() {
-        let template = TemplateDocument { containers: Map::from([("a".to_owned(), container(&[]))]), ..TemplateDocument::default() };
+        let template = TemplateDocument {
+            containers: Map::from([("a".to_owned(), container(&[]))]),
+            ..TemplateDocument::default()
+        };
         let text = serde_json::to_string(&template).unwrap();
         let back: TemplateDocument = serde_json::from_str(&text).unwrap();
         assert_eq!(back, template);

@@ -76,7 +76,9 @@ fn unreachable_engine(what: &str) -> Error {
 
 /// Returns whether a registry says that an image is not there.
 pub(crate) fn is_missing(text: &str) -> bool {
-    ["manifest unknown", "not found", "no such image", "No such image", "does not exist"].iter().any(|word| text.contains(word))
+    ["manifest unknown", "not found", "no such image", "No such image", "does not exist"]
+        .iter()
+        .any(|word| text.contains(word))
 }
 
 /// Takes what only the engine understands off its words, and keeps them on one line.
@@ -84,9 +86,13 @@ pub(crate) fn trim(text: &str) -> String {
     let text = text.trim();
     let text = text.strip_prefix("Error response from daemon: ").unwrap_or(text);
     let text = text.lines().next().unwrap_or_default();
-    let text = ["OCI runtime create failed: ", "failed to create shim task: ", "failed to create task for container: "]
-        .iter()
-        .fold(text.to_owned(), |text, words| text.replace(words, ""));
+    let text = [
+        "OCI runtime create failed: ",
+        "failed to create shim task: ",
+        "failed to create task for container: ",
+    ]
+    .iter()
+    .fold(text.to_owned(), |text, words| text.replace(words, ""));
     text.trim_end_matches(": unknown").trim_end_matches('.').to_owned()
 }
 
@@ -103,7 +109,11 @@ pub(crate) fn optional<T>(result: Result<T>) -> Result<Option<T>> {
 pub(crate) fn gone(result: Result<()>) -> Result<()> {
     match result {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == ErrorKind::Conflict && error.message().contains("already in progress") => Ok(()),
+        Err(error)
+            if error.kind() == ErrorKind::Conflict && error.message().contains("already in progress") =>
+        {
+            Ok(())
+        }
         other => other,
     }
 }
@@ -113,7 +123,10 @@ mod tests {
     use super::*;
 
     fn server(status_code: u16, message: &str) -> Error {
-        engine("start it", EngineError::DockerResponseServerError { status_code, message: message.to_owned() })
+        engine(
+            "start it",
+            EngineError::DockerResponseServerError { status_code, message: message.to_owned() },
+        )
     }
 
     #[test]

@@ -15,13 +15,20 @@ use crate::{
 };
 
 /// Follows events.
-pub(crate) fn stream(client: &Client, scope: &Scope, options: &EventOptions) -> BoxStream<'static, Result<EngineEvent>> {
+pub(crate) fn stream(
+    client: &Client,
+    scope: &Scope,
+    options: &EventOptions,
+) -> BoxStream<'static, Result<EngineEvent>> {
     let now = moment(SystemClock::new().now());
     // The engine is asked when the stream is first read: what happens until then must not be missed. A moment in the past ends the stream
     // at once, whatever the clocks of the two machines say.
     let since = options.since.map(moment).or_else(|| options.follow.then(|| now.clone()));
     let until = (!options.follow).then_some(now);
-    client.events(labels::filters(scope), since, until).try_filter_map(|happened| async move { Ok(event(&happened)) }).boxed()
+    client
+        .events(labels::filters(scope), since.as_deref(), until.as_deref())
+        .try_filter_map(|happened| async move { Ok(event(&happened)) })
+        .boxed()
 }
 
 /// Writes a moment as the engine reads it.
@@ -39,7 +46,9 @@ fn event(happened: &Happened) -> Option<EngineEvent> {
     let subject = container.clone().unwrap_or_else(|| happened.name.clone());
     let (what, message) = match happened.action {
         Action::Start => ("start", format!("{subject} started")),
-        Action::Die => ("exit", format!("{subject} ended with exit {}", happened.exit_code.unwrap_or_default())),
+        Action::Die => {
+            ("exit", format!("{subject} ended with exit {}", happened.exit_code.unwrap_or_default()))
+        }
         Action::Healthy => ("healthy", format!("{subject} is healthy")),
         Action::Unhealthy => ("unhealthy", format!("{subject} is unhealthy")),
         Action::Oom => ("out_of_memory", format!("{subject} ran out of memory")),

@@ -45,16 +45,25 @@ impl Scene<'_> {
     /// Explains a container that has ended.
     pub(crate) async fn exited(&self, exit: Exit) -> Failure {
         let inspected = self.inspect().await;
-        let out_of_memory = exit.out_of_memory || inspected.as_ref().is_some_and(|one| one.out_of_memory && one.exit_code == exit.code);
+        let out_of_memory = exit.out_of_memory
+            || inspected.as_ref().is_some_and(|one| one.out_of_memory && one.exit_code == exit.code);
         let last_lines = self.last_lines(inspected.as_ref()).await;
         let told = |word: &str| last_lines.iter().any(|line| line.contains(word));
         let mut failure = if out_of_memory {
             let limit = inspected.as_ref().map(|one| one.memory_limit).filter(|limit| *limit > 0);
-            let limit = limit.map_or_else(|| "it has no limit: the machine is full".to_owned(), |limit| format!("limit {} MiB", limit >> 20));
+            let limit = limit.map_or_else(
+                || "it has no limit: the machine is full".to_owned(),
+                |limit| format!("limit {} MiB", limit >> 20),
+            );
             self.failure(Cause::OutOfMemory, format!("killed: out of memory, {limit}"))
         } else if told("exec format error") {
-            self.failure(Cause::CommandMissing, "the program in the image is for another processor architecture")
-        } else if exit.code == 127 && told("executable file not found") || told("exec user process caused: no such file or directory") {
+            self.failure(
+                Cause::CommandMissing,
+                "the program in the image is for another processor architecture",
+            )
+        } else if exit.code == 127 && told("executable file not found")
+            || told("exec user process caused: no such file or directory")
+        {
             self.failure(Cause::CommandMissing, self.no_command())
         } else {
             self.failure(Cause::Exited, format!("it exits (exit {})", exit.code))
@@ -69,7 +78,8 @@ impl Scene<'_> {
         let mut failure = self.exited(exit).await;
         if failure.cause == Cause::Exited {
             failure.cause = Cause::DependencyFailed;
-            failure.summary = format!("container {}, which others wait for, failed (exit {})", self.container, exit.code);
+            failure.summary =
+                format!("container {}, which others wait for, failed (exit {})", self.container, exit.code);
         }
         failure
     }
@@ -77,14 +87,21 @@ impl Scene<'_> {
     /// Explains a container whose health check does not pass.
     pub(crate) async fn unhealthy(&self) -> Failure {
         let inspected = self.inspect().await;
-        let output = inspected.as_ref().map(|one| self.mask.hide(trim(&one.health_output).as_str()).into_owned()).unwrap_or_default();
+        let output = inspected
+            .as_ref()
+            .map(|one| self.mask.hide(trim(&one.health_output).as_str()).into_owned())
+            .unwrap_or_default();
         let times = inspected.as_ref().map_or(0, |one| one.failing_streak);
-        let times = times.max(self.document.and_then(|one| one.health.as_ref()).map_or(0, |health| health.retries));
+        let times =
+            times.max(self.document.and_then(|one| one.health.as_ref()).map_or(0, |health| health.retries));
         let what = match (output.is_empty(), self.document) {
             (false, Some(document)) if !document.needs_probe() => format!("the health check fails: {output}"),
             (false, _) => format!("health check {output}"),
             (true, document) => {
-                let command = document.and_then(|one| one.health.as_ref()).map(|health| health.test[1..].join(" ")).unwrap_or_default();
+                let command = document
+                    .and_then(|one| one.health.as_ref())
+                    .map(|health| health.test[1..].join(" "))
+                    .unwrap_or_default();
                 format!("the health check `{command}` fails")
             }
         };
@@ -97,7 +114,10 @@ impl Scene<'_> {
     pub(crate) async fn not_reached(&self, state: &str, within_ms: u64) -> Failure {
         let inspected = self.inspect().await;
         let seconds = f64::from(u32::try_from(within_ms).unwrap_or(u32::MAX)) / 1000.0;
-        let mut failure = self.failure(Cause::DependencyFailed, format!("container {} was not {state} within {seconds} s", self.container));
+        let mut failure = self.failure(
+            Cause::DependencyFailed,
+            format!("container {} was not {state} within {seconds} s", self.container),
+        );
         failure.last_lines = self.last_lines(inspected.as_ref()).await;
         failure
     }
@@ -105,14 +125,16 @@ impl Scene<'_> {
     /// Explains a rollout that makes no progress.
     pub(crate) async fn timed_out(&self, deadline_ms: u64) -> Failure {
         let inspected = self.inspect().await;
-        let mut failure = self.failure(Cause::TimedOut, format!("no progress within {} s", deadline_ms / 1000));
+        let mut failure =
+            self.failure(Cause::TimedOut, format!("no progress within {} s", deadline_ms / 1000));
         failure.last_lines = self.last_lines(inspected.as_ref()).await;
         failure
     }
 
     /// Explains a container that could not be made or started; what is no answer of the engine about the container stays an error.
     pub(crate) fn refused(&self, error: Error) -> Error {
-        const NO_COMMAND: [&str; 4] = ["executable file not found", "no such file or directory", "not a directory", "is a directory"];
+        const NO_COMMAND: [&str; 4] =
+            ["executable file not found", "no such file or directory", "not a directory", "is a directory"];
         let text = error.message().to_owned();
         let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
         let failure = if let Some(port) = taken_port(&text) {
@@ -120,18 +142,24 @@ impl Scene<'_> {
             failure.likely = Some(format!("stop what listens on port {port}, or publish another one"));
             failure
         } else if has(&["exec format error"]) {
-            self.failure(Cause::CommandMissing, "the program in the image is for another processor architecture")
+            self.failure(
+                Cause::CommandMissing,
+                "the program in the image is for another processor architecture",
+            )
         } else if has(&["exec:", "stat "]) && has(&NO_COMMAND) {
             self.failure(Cause::CommandMissing, self.no_command())
         } else if has(&["exec:"]) && has(&["permission denied"]) {
             self.failure(Cause::CommandMissing, "the command is not allowed to be executed")
-        } else if error.kind() == ErrorKind::Invalid && has(&["no command specified", "No command specified"]) {
+        } else if error.kind() == ErrorKind::Invalid && has(&["no command specified", "No command specified"])
+        {
             self.failure(Cause::CommandMissing, "the image has no command, and the spec names none")
         } else if has(&["No such image", "no such image"]) {
             self.failure(Cause::ImageMissing, text.clone())
         } else if has(&["could not select device driver", "device requests"]) {
             self.failure(Cause::Capacity, "the engine has no GPU for it")
-        } else if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Invalid | ErrorKind::NotFound) && error.retry() != straddle_core::error::Retry::Temporary {
+        } else if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Invalid | ErrorKind::NotFound)
+            && error.retry() != straddle_core::error::Retry::Temporary
+        {
             self.failure(Cause::Other, trim(&text))
         } else {
             return error;
@@ -140,7 +168,8 @@ impl Scene<'_> {
     }
 
     fn no_command(&self) -> String {
-        let words = self.document.map(|document| document.entrypoint.iter().chain(&document.command).flatten());
+        let words =
+            self.document.map(|document| document.entrypoint.iter().chain(&document.command).flatten());
         match words.and_then(|mut words| words.next()) {
             Some(word) => format!("the command `{word}` does not exist in the image"),
             None => "the command of the image does not exist in it".to_owned(),
@@ -157,7 +186,8 @@ impl Scene<'_> {
         let query = LogQuery { tail: Some(READ_LINES), ..LogQuery::default() };
         let chunks: Vec<_> = self.client.logs(id, &query).try_collect().await.unwrap_or_default();
         let text: String = chunks.iter().map(|chunk| String::from_utf8_lossy(&chunk.bytes)).collect();
-        let lines: Vec<(&str, &str)> = text.lines().map(|line| line.split_once(' ').unwrap_or(("", line))).collect();
+        let lines: Vec<(&str, &str)> =
+            text.lines().map(|line| line.split_once(' ').unwrap_or(("", line))).collect();
         let started = inspected.and_then(|one| one.started.as_deref()).unwrap_or_default();
         let fresh: Vec<_> = lines.iter().filter(|(time, _)| *time >= started).collect();
         let chosen = if fresh.is_empty() { lines.iter().collect() } else { fresh };
@@ -171,10 +201,18 @@ fn taken_port(text: &str) -> Option<&str> {
     if !text.contains("port is already allocated") && !text.contains("address already in use") {
         return None;
     }
-    let address = ["host port for ", "host port ", "Bind for ", "listen tcp4 ", "listen tcp ", "listen udp4 ", "listen udp "]
-        .into_iter()
-        .find_map(|words| text.split_once(words))
-        .and_then(|(_, rest)| rest.split_whitespace().next())?;
+    let address = [
+        "host port for ",
+        "host port ",
+        "Bind for ",
+        "listen tcp4 ",
+        "listen tcp ",
+        "listen udp4 ",
+        "listen udp ",
+    ]
+    .into_iter()
+    .find_map(|words| text.split_once(words))
+    .and_then(|(_, rest)| rest.split_whitespace().next())?;
     // An IPv6 address stands in brackets, so that the first colon after it begins the port.
     let after_host = address.split_once(']').map_or(address, |(_, rest)| rest);
     let (_, port) = after_host.split_once(':')?;
@@ -189,8 +227,13 @@ pub(crate) fn image(workload: &str, image: &str, error: Error) -> Error {
         (Cause::ImageMissing, format!("image {image} does not exist, or may not be read: {}", reason(&text)))
     } else if error.kind() == ErrorKind::NotFound || is_missing(&text) {
         (Cause::ImageMissing, format!("image {image} not found: {}", reason(&text)))
-    } else if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Invalid) && error.retry() == straddle_core::error::Retry::Permanent {
-        (Cause::ImageMissing, format!("image {image} is not on the engine and cannot be pulled: {}", reason(&text)))
+    } else if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Invalid)
+        && error.retry() == straddle_core::error::Retry::Permanent
+    {
+        (
+            Cause::ImageMissing,
+            format!("image {image} is not on the engine and cannot be pulled: {}", reason(&text)),
+        )
     } else {
         return error;
     };
@@ -203,18 +246,32 @@ fn reason(text: &str) -> &str {
 }
 
 /// Says what probably mends a failure: a variable that the last revision had and this one has not.
-pub(crate) fn compare(failure: &mut Failure, before: &TemplateDocument, now: &TemplateDocument, revision: u64) {
-    if failure.likely.is_some() || !matches!(failure.cause, Cause::Exited | Cause::NeverHealthy | Cause::TimedOut) {
+pub(crate) fn compare(
+    failure: &mut Failure,
+    before: &TemplateDocument,
+    now: &TemplateDocument,
+    revision: u64,
+) {
+    if failure.likely.is_some()
+        || !matches!(failure.cause, Cause::Exited | Cause::NeverHealthy | Cause::TimedOut)
+    {
         return;
     }
     let Some(container) = failure.container.clone() else { return };
-    let (Some(before), Some(now)) = (before.containers.get(&container), now.containers.get(&container)) else { return };
-    let has = |document: &ContainerDocument, name: &String| document.env.contains_key(name) || document.secrets.contains_key(name);
-    let gone: Vec<&String> = before.env.keys().chain(before.secrets.keys()).filter(|name| !has(now, name)).collect();
+    let (Some(before), Some(now)) = (before.containers.get(&container), now.containers.get(&container))
+    else {
+        return;
+    };
+    let has = |document: &ContainerDocument, name: &String| {
+        document.env.contains_key(name) || document.secrets.contains_key(name)
+    };
+    let gone: Vec<&String> =
+        before.env.keys().chain(before.secrets.keys()).filter(|name| !has(now, name)).collect();
     let named = gone.iter().find(|name| failure.last_lines.iter().any(|line| line.contains(name.as_str())));
     if let Some(name) = named.or(gone.first()) {
         let place = format!("services.{}.containers.{container}.env", failure.workload);
-        failure.likely = Some(format!("{name} is in revision {revision} and no longer in the spec ({place})"));
+        failure.likely =
+            Some(format!("{name} is in revision {revision} and no longer in the spec ({place})"));
     }
 }
 
@@ -291,7 +348,10 @@ mod tests {
         let template = |env: &[&str]| {
             let env = env.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect();
             let container = ContainerDocument { env, ..ContainerDocument::default() };
-            TemplateDocument { containers: [("web".to_owned(), container)].into(), ..TemplateDocument::default() }
+            TemplateDocument {
+                containers: [("web".to_owned(), container)].into(),
+                ..TemplateDocument::default()
+            }
         };
         let mut failure = Failure::new("web", Cause::Exited, "x");
         failure.container = Some("web".to_owned());

@@ -46,13 +46,20 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn of(facts: &Facts) -> Self {
-        let text = |name: &str, fallback: &str| facts.text(name).filter(|text| !text.is_empty()).unwrap_or(fallback).to_owned();
-        Self { api: api_version(&text(API, "1.41")), os: text(OS, "linux"), architecture: text(ARCHITECTURE, "amd64") }
+        let text = |name: &str, fallback: &str| {
+            facts.text(name).filter(|text| !text.is_empty()).unwrap_or(fallback).to_owned()
+        };
+        Self {
+            api: api_version(&text(API, "1.41")),
+            os: text(OS, "linux"),
+            architecture: text(ARCHITECTURE, "amd64"),
+        }
     }
 }
 
 /// Reads `1.41`; what is not a version counts as the oldest that is supported.
 pub(crate) fn api_version(text: &str) -> (u32, u32) {
-    let parts = text.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    let parts =
+        text.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
     parts.unwrap_or((1, 41))
 }

@@ -64,7 +64,13 @@ mod tests {
     use crate::document::{ContainerDocument, HealthDocument};
 
     fn template() -> TemplateDocument {
-        let health = HealthDocument { test: Vec::new(), interval_ms: 1, timeout_ms: 1, retries: 1, start_period_ms: 0 };
+        let health = HealthDocument {
+            test: Vec::new(),
+            interval_ms: 1,
+            timeout_ms: 1,
+            retries: 1,
+            start_period_ms: 0,
+        };
         let web = ContainerDocument { essential: true, health: Some(health), ..ContainerDocument::default() };
         let init = ContainerDocument { essential: false, ..ContainerDocument::default() };
         let containers = BTreeMap::from([("web".to_owned(), web), ("init".to_owned(), init)]);
@@ -79,7 +85,9 @@ mod tests {
     fn a_group_is_as_well_as_its_essential_containers() {
         let template = template();
         let hold = seen(State::Running, None);
-        let judge = |web: Option<Sight>, init: Option<Sight>| condition(&template, hold, |name| if name == "web" { web } else { init });
+        let judge = |web: Option<Sight>, init: Option<Sight>| {
+            condition(&template, hold, |name| if name == "web" { web } else { init })
+        };
         let done = seen(State::Exited, None);
         assert_eq!(judge(seen(State::Running, Some(HealthState::Healthy)), done), Condition::Healthy);
         assert_eq!(judge(seen(State::Running, None), done), Condition::Starting);

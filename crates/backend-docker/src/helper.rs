@@ -54,7 +54,8 @@ pub(crate) async fn volume(client: &Client, image: &str) -> Result<String> {
         (labels::MANAGED_BY.to_owned(), labels::STRADDLE.to_owned()),
         (labels::ROLE.to_owned(), Role::ProbeVolume.as_str().to_owned()),
     ]);
-    let id = client.create(&unique("straddle-helper"), None, body::probe_volume(image, &name, labels)).await?;
+    let id =
+        client.create(&unique("straddle-helper"), None, body::probe_volume(image, &name, labels)).await?;
     client.remove(&id).await?;
     Ok(name)
 }

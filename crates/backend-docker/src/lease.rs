@@ -54,7 +54,12 @@ pub(crate) async fn take(shared: &Shared, scope: &Scope, holder: &Holder) -> Res
         match create(&shared.client, scope, &names.lease(), &image, holder).await {
             Ok(token) => {
                 // Whoever renews its lease in this moment has it under the other name.
-                if let Some(other) = shared.client.inspect(&names.next_lease()).await?.and_then(|found| living(scope, &found, holder)) {
+                if let Some(other) = shared
+                    .client
+                    .inspect(&names.next_lease())
+                    .await?
+                    .and_then(|found| living(scope, &found, holder))
+                {
                     shared.client.remove(&token).await?;
                     return Err(taken(&other));
                 }
@@ -75,7 +80,8 @@ pub(crate) async fn take(shared: &Shared, scope: &Scope, holder: &Holder) -> Res
             Err(error) => return Err(error),
         }
     }
-    Err(Error::new(ErrorKind::Conflict, "others keep taking the lease of the application").with_help("try again in a moment"))
+    Err(Error::new(ErrorKind::Conflict, "others keep taking the lease of the application")
+        .with_help("try again in a moment"))
 }
 
 /// Gives the lease back.
@@ -96,7 +102,8 @@ pub(crate) async fn give_back(shared: &Shared, lease: &Lease) -> Result<()> {
 }
 
 async fn image(shared: &Shared) -> Result<Option<String>> {
-    match helper::image(&shared.client, shared.config.helper_image.as_deref(), &shared.engine().await?).await {
+    match helper::image(&shared.client, shared.config.helper_image.as_deref(), &shared.engine().await?).await
+    {
         Ok(image) => Ok(Some(image)),
         // Nothing of it is ever started, so that any image will do.
         Err(error) if error.kind() == ErrorKind::Unsupported => shared.client.any_image().await,
@@ -156,7 +163,10 @@ fn renew(client: Client, scope: Scope, image: String, holder: Holder) {
 
 async fn renew_once(client: &Client, scope: &Scope, image: &str, holder: &Holder) -> Result<()> {
     let names = Names::new(scope);
-    let mine = client.inspect(&names.lease()).await?.filter(|found| held(found).is_some_and(|held| held.holder.id == holder.id));
+    let mine = client
+        .inspect(&names.lease())
+        .await?
+        .filter(|found| held(found).is_some_and(|held| held.holder.id == holder.id));
     let Some(mine) = mine else { return Ok(()) };
     if let Some(left) = client.inspect(&names.next_lease()).await?
         && labels::is_owned(scope, &left.labels)

@@ -37,28 +37,49 @@ struct Source {
 }
 
 /// Reads output.
-pub(crate) async fn stream(shared: &Shared, scope: &Scope, options: LogOptions) -> Result<BoxStream<'static, Result<LogLine>>> {
+pub(crate) async fn stream(
+    shared: &Shared,
+    scope: &Scope,
+    options: LogOptions,
+) -> Result<BoxStream<'static, Result<LogLine>>> {
     let client = shared.client.clone();
     // Taken before the list, so that a container that starts in between is not missed.
-    let happening = options.follow.then(|| client.events(labels::filters(scope), Some(events::moment(SystemClock::new().now())), None));
+    let happening = options.follow.then(|| {
+        client.events(labels::filters(scope), Some(&events::moment(SystemClock::new().now())), None)
+    });
     let live = Live::read_containers(&client, scope).await?;
     check(&live, &options)?;
-    let groups: Vec<&Group> = groups(&live).filter(|(workload, group)| wants(&options, workload, group)).map(|(_, group)| group).collect();
+    let groups: Vec<&Group> = groups(&live)
+        .filter(|(workload, group)| wants(&options, workload, group))
+        .map(|(_, group)| group)
+        .collect();
     let mask = Mask::of_templates(&shared.resolver, groups.iter().map(|group| &group.template));
     let sources: Vec<Source> = groups.iter().flat_map(|group| sources(group, &options)).collect();
-    let query = LogQuery { follow: false, since: options.since.map(Timestamp::as_second), tail: options.tail };
+    let query =
+        LogQuery { follow: false, since: options.since.map(Timestamp::as_second), tail: options.tail };
     let since = options.since;
     let after = move |line: &LogLine| since.is_none_or(|since| line.time.is_none_or(|time| time >= since));
     match happening {
         None => {
-            let streams = sources.into_iter().map(|source| lines(&client, source, &query, mask.clone())).collect();
+            let streams =
+                sources.into_iter().map(|source| lines(&client, source, &query, mask.clone())).collect();
             Ok(merge(streams).try_filter(move |line| futures_util::future::ready(after(line))).boxed())
         }
         Some(happening) => {
             let (sender, receiver) = mpsc::channel(BUFFER);
-            let follower = Follower { client, options, mask, sender, last: HashMap::new(), open: HashMap::new(), streams: SelectAll::new() };
+            let follower = Follower {
+                client,
+                options,
+                mask,
+                sender,
+                last: HashMap::new(),
+                open: HashMap::new(),
+                streams: SelectAll::new(),
+            };
             tokio::spawn(follower.follow(sources, query, happening));
-            let lines = stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|line| (line, receiver)) });
+            let lines = stream::unfold(receiver, |mut receiver| async {
+                receiver.recv().await.map(|line| (line, receiver))
+            });
             Ok(lines.try_filter(move |line| futures_util::future::ready(after(line))).boxed())
         }
     }
@@ -66,7 +87,10 @@ pub(crate) async fn stream(shared: &Shared, scope: &Scope, options: LogOptions) 
 
 /// Returns every group whose output there may be, with its workload.
 fn groups(live: &Live) -> impl Iterator<Item = (&String, &Group)> {
-    let services = live.services.iter().flat_map(|(name, service)| service.groups.iter().map(move |group| (name, group)));
+    let services = live
+        .services
+        .iter()
+        .flat_map(|(name, service)| service.groups.iter().map(move |group| (name, group)));
     let tasks = live.tasks.iter().flat_map(|(name, runs)| runs.iter().map(move |run| (name, &run.group)));
     services.chain(tasks)
 }
@@ -76,8 +100,12 @@ fn wants(options: &LogOptions, workload: &str, group: &Group) -> bool {
     let asked = options.workloads.is_empty() || options.workloads.iter().any(|name| name == workload);
     match &options.replica {
         Some(replica) => asked && replica == group.name(),
-        // What is kept is only read when it is named; what failed is what people look for.
-        None => asked && matches!(group.place, Place::Live { .. } | Place::Failed { .. }),
+        // What is kept is only read when it is named; what failed is what people look for, unless they wait for what comes.
+        None => {
+            asked
+                && (matches!(group.place, Place::Live { .. })
+                    || !options.follow && matches!(group.place, Place::Failed { .. }))
+        }
     }
 }
 
@@ -107,7 +135,8 @@ fn check(live: &Live, options: &LogOptions) -> Result<()> {
         return Err(Error::not_found(format!("replica `{replica}`")).with_help("see straddle status"));
     }
     if let Some(container) = &options.container {
-        let known = groups(live).any(|(workload, group)| asked(workload) && group.template.containers.contains_key(container));
+        let known = groups(live)
+            .any(|(workload, group)| asked(workload) && group.template.containers.contains_key(container));
         if !known {
             return Err(Error::not_found(format!("container `{container}`")));
         }
@@ -116,20 +145,28 @@ fn check(live: &Live, options: &LogOptions) -> Result<()> {
 }
 
 /// Reads the lines of one container.
-fn lines(client: &Client, source: Source, query: &LogQuery, mask: Mask) -> BoxStream<'static, Result<LogLine>> {
+fn lines(
+    client: &Client,
+    source: Source,
+    query: &LogQuery,
+    mask: Mask,
+) -> BoxStream<'static, Result<LogLine>> {
     let chunks = client.logs(&source.id, query);
-    stream::unfold((chunks, Cutter::new(source, mask), Vec::new().into_iter()), |(mut chunks, mut cutter, mut ready)| async move {
-        loop {
-            if let Some(line) = ready.next() {
-                return Some((Ok(line), (chunks, cutter, ready)));
+    stream::unfold(
+        (chunks, Cutter::new(source, mask), Vec::new().into_iter()),
+        |(mut chunks, mut cutter, mut ready)| async move {
+            loop {
+                if let Some(line) = ready.next() {
+                    return Some((Ok(line), (chunks, cutter, ready)));
+                }
+                match chunks.next().await {
+                    Some(Ok(chunk)) => ready = cutter.cut(&chunk).into_iter(),
+                    Some(Err(error)) => return Some((Err(error), (chunks, cutter, ready))),
+                    None => return cutter.rest().map(|line| (Ok(line), (chunks, cutter, ready))),
+                }
             }
-            match chunks.next().await {
-                Some(Ok(chunk)) => ready = cutter.cut(&chunk).into_iter(),
-                Some(Err(error)) => return Some((Err(error), (chunks, cutter, ready))),
-                None => return cutter.rest().map(|line| (Ok(line), (chunks, cutter, ready))),
-            }
-        }
-    })
+        },
+    )
     .boxed()
 }
 
@@ -151,7 +188,8 @@ impl Cutter {
         let mut lines = Vec::new();
         for piece in chunk.bytes.split_inclusive(|byte| *byte == b'\n') {
             let (time, text) = timed(piece);
-            let (start, mut whole) = self.open[usize::from(chunk.is_stderr)].take().unwrap_or((time, Vec::new()));
+            let (start, mut whole) =
+                self.open[usize::from(chunk.is_stderr)].take().unwrap_or((time, Vec::new()));
             whole.extend_from_slice(text);
             if whole.last() == Some(&b'\n') {
                 whole.pop();
@@ -230,9 +268,14 @@ struct Follower {
 }
 
 impl Follower {
-    async fn follow(mut self, sources: Vec<Source>, query: LogQuery, mut events: BoxStream<'static, Result<Happened>>) {
+    async fn follow(
+        mut self,
+        sources: Vec<Source>,
+        query: LogQuery,
+        mut events: BoxStream<'static, Result<Happened>>,
+    ) {
         for source in sources {
-            self.read(source, LogQuery { follow: true, ..query.clone() });
+            self.read(source, &LogQuery { follow: true, ..query.clone() });
         }
         loop {
             tokio::select! {
@@ -251,12 +294,13 @@ impl Follower {
         }
     }
 
-    fn read(&mut self, source: Source, query: LogQuery) {
+    fn read(&mut self, source: Source, query: &LogQuery) {
         self.open.insert(source.id.clone(), false);
         let tag = source.clone();
-        let lines = lines(&self.client, source, &query, self.mask.clone());
+        let lines = lines(&self.client, source, query, self.mask.clone());
         let end = tag.clone();
-        let tagged = lines.map(move |line| (tag.clone(), Some(line))).chain(stream::once(async move { (end, None) }));
+        let tagged =
+            lines.map(move |line| (tag.clone(), Some(line))).chain(stream::once(async move { (end, None) }));
         self.streams.push(tagged.boxed());
     }
 
@@ -276,7 +320,7 @@ impl Follower {
             None => {
                 if self.open.remove(&source.id) == Some(true) {
                     let since = self.last.get(&source.id).map(|time| time.as_second());
-                    self.read(source, LogQuery { follow: true, since, tail: None });
+                    self.read(source, &LogQuery { follow: true, since, tail: None });
                 }
                 true
             }
@@ -291,7 +335,7 @@ impl Follower {
             *again = true;
         } else if let Some(source) = self.source(happened) {
             let since = self.last.get(&source.id).map(|time| time.as_second());
-            self.read(source, LogQuery { follow: true, since, tail: None });
+            self.read(source, &LogQuery { follow: true, since, tail: None });
         }
     }
 
@@ -318,7 +362,12 @@ mod tests {
     use super::*;
 
     fn cutter() -> Cutter {
-        let source = Source { id: "1".into(), workload: "web".into(), replica: "shop-web-1-1".into(), container: "web".into() };
+        let source = Source {
+            id: "1".into(),
+            workload: "web".into(),
+            replica: "shop-web-1-1".into(),
+            container: "web".into(),
+        };
         Cutter::new(source, Mask::default())
     }
 
@@ -343,11 +392,21 @@ mod tests {
         let stream = |times: &[i64]| {
             let lines: Vec<_> = times
                 .iter()
-                .map(|second| Ok(cutter().line(false, Timestamp::from_second(*second).ok(), second.to_string().as_bytes())))
+                .map(|second| {
+                    Ok(cutter().line(
+                        false,
+                        Timestamp::from_second(*second).ok(),
+                        second.to_string().as_bytes(),
+                    ))
+                })
                 .collect();
             stream::iter(lines).boxed()
         };
-        let merged: Vec<LogLine> = merge(vec![stream(&[1, 4]), stream(&[2, 3, 9])]).try_collect().await.unwrap();
-        assert_eq!(merged.iter().map(|line| line.line.as_str()).collect::<Vec<_>>(), ["1", "2", "3", "4", "9"]);
+        let merged: Vec<LogLine> =
+            merge(vec![stream(&[1, 4]), stream(&[2, 3, 9])]).try_collect().await.unwrap();
+        assert_eq!(
+            merged.iter().map(|line| line.line.as_str()).collect::<Vec<_>>(),
+            ["1", "2", "3", "4", "9"]
+        );
     }
 }

@@ -162,7 +162,8 @@ impl Live {
         let doors = self.services.values_mut().filter_map(|service| service.door.as_mut());
         let running = doors.filter(|door| door.container.state.is_running());
         let questions = running.map(|door| async {
-            door.backends = client.read_file(&door.container.id, BACKENDS).await?.as_deref().and_then(backends);
+            door.backends =
+                client.read_file(&door.container.id, BACKENDS).await?.as_deref().and_then(backends);
             Ok(())
         });
         parallel::all(questions.collect(), PARALLEL).await.map(drop)
@@ -202,7 +203,7 @@ impl Live {
             runs.sort_by_key(|run| std::cmp::Reverse((run.group.lead.created, run.number)));
         }
         for service in live.services.values_mut() {
-            service.groups.sort_by(|left, right| left.place.cmp(&right.place));
+            service.groups.sort_by_key(|group| group.place);
         }
         live
     }
@@ -215,9 +216,13 @@ impl Live {
             (None, Some(_)) => Some(Place::Live { revision: 0, ordinal: 0 }),
             (None, None) => None,
         };
-        let template = label(labels::TEMPLATE).and_then(|text| serde_json::from_str::<TemplateDocument>(text).ok());
-        let (Some(place), Some(template), Some(group)) = (place, template, label(labels::GROUP)) else { return Err(Box::new(lead)) };
-        let rollout = label(labels::ROLLOUT).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let template =
+            label(labels::TEMPLATE).and_then(|text| serde_json::from_str::<TemplateDocument>(text).ok());
+        let (Some(place), Some(template), Some(group)) = (place, template, label(labels::GROUP)) else {
+            return Err(Box::new(lead));
+        };
+        let rollout =
+            label(labels::ROLLOUT).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         let hash = label(labels::HASH).unwrap_or_default().to_owned();
         let group = group.to_owned();
         let own = label(labels::CONTAINER).map(str::to_owned);
@@ -232,12 +237,15 @@ impl Live {
         match (role, label(labels::SERVICE), label(labels::GROUP)) {
             (Some(Role::Lease), ..) => self.leases.push(container),
             (Some(Role::Door), Some(service), _) => {
-                let document = label(labels::DOOR).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+                let document =
+                    label(labels::DOOR).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
                 let door = LiveDoor { container, document, backends: None };
                 let service = self.services.entry(service).or_default();
                 // A new door stands beside the old one for a moment; if that moment was interrupted, the older one counts.
                 match &service.door {
-                    Some(other) if other.container.created <= door.container.created => service.debris.push(door.container),
+                    Some(other) if other.container.created <= door.container.created => {
+                        service.debris.push(door.container);
+                    }
                     _ => {
                         if let Some(other) = service.door.replace(door) {
                             service.debris.push(other.container);
@@ -257,7 +265,8 @@ impl Live {
 
     /// Returns a hash of what decisions rest on: what we made, never how it is.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
-        let group = |group: &Group| json!([group.name(), group.hash, group.containers.keys().collect::<Vec<_>>()]);
+        let group =
+            |group: &Group| json!([group.name(), group.hash, group.containers.keys().collect::<Vec<_>>()]);
         let services: Vec<_> = self
             .services
             .iter()
@@ -297,7 +306,10 @@ mod tests {
 
     #[test]
     fn an_unfinished_file_of_a_door_does_not_count() {
-        assert_eq!(backends(&backends_file(["a", "b"])), Some(BTreeSet::from(["a".to_owned(), "b".to_owned()])));
+        assert_eq!(
+            backends(&backends_file(["a", "b"])),
+            Some(BTreeSet::from(["a".to_owned(), "b".to_owned()]))
+        );
         assert_eq!(backends(&backends_file([])), Some(BTreeSet::new()));
         assert_eq!(backends("a\nb\n"), None);
         assert_eq!(backends(""), None);

@@ -46,7 +46,9 @@ pub(crate) async fn images(
             (Wanted { image, platform: container.platform.as_deref() }, sources.get(name).unwrap_or(&nothing))
         })
         .collect();
-    let pulls = wanted.iter().map(|(wanted, source)| async { Ok((wanted.image.to_owned(), one(work, wanted, source).await?)) });
+    let pulls = wanted
+        .iter()
+        .map(|(wanted, source)| async { Ok((wanted.image.to_owned(), one(work, wanted, source).await?)) });
     let ids: BTreeMap<String, String> = parallel::all(pulls.collect(), PARALLEL).await?.into_iter().collect();
     for container in template.containers.values_mut() {
         let name = container.image_id.as_ref().filter(|_| pinned).unwrap_or(&container.image);
@@ -65,7 +67,8 @@ async fn one(work: &Work<'_>, wanted: &Wanted<'_>, source: &ImageSource) -> Resu
         return Ok(id);
     }
     if source.pull == Pull::Never {
-        let error = Error::new(ErrorKind::NotFound, "the engine does not have it, and the spec says `pull: never`");
+        let error =
+            Error::new(ErrorKind::NotFound, "the engine does not have it, and the spec says `pull: never`");
         return Err(explain::image(work.workload(), image, error));
     }
     let credentials = credentials(work, image, source).await?;
@@ -73,13 +76,18 @@ async fn one(work: &Work<'_>, wanted: &Wanted<'_>, source: &ImageSource) -> Resu
     let progress = |layer: &str, current: u64, total: u64| {
         let mut layers = layers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         layers.insert(layer.to_owned(), (current, total));
-        let (current, total) = layers.values().fold((0, 0), |(here, all), (current, total)| (here + current, all + total));
+        let (current, total) =
+            layers.values().fold((0, 0), |(here, all), (current, total)| (here + current, all + total));
         work.context.events.send(Event::Pull { step: work.step_id, image: image.to_owned(), current, total });
     };
     let pulled = work.until_cancelled(work.client().pull(image, platform, credentials, progress)).await;
     if let Err(error) = pulled {
         // An image that was built here and never pushed has no registry to ask, and is there all the same.
-        let here = if source.pull == Pull::Always { work.client().image_id(image).await.ok().flatten() } else { None };
+        let here = if source.pull == Pull::Always {
+            work.client().image_id(image).await.ok().flatten()
+        } else {
+            None
+        };
         return match here {
             Some(id) if error.kind() != ErrorKind::Cancelled => {
                 tracing::warn!(image, %error, "the image could not be pulled: the one that is here is used");
@@ -93,12 +101,17 @@ async fn one(work: &Work<'_>, wanted: &Wanted<'_>, source: &ImageSource) -> Resu
 }
 
 async fn credentials(work: &Work<'_>, image: &str, source: &ImageSource) -> Result<Option<Credentials>> {
-    let registry = image.split_once('/').map(|(first, _)| first).filter(|first| first.contains(['.', ':']) || *first == "localhost");
+    let registry = image
+        .split_once('/')
+        .map(|(first, _)| first)
+        .filter(|first| first.contains(['.', ':']) || *first == "localhost");
     match &source.credentials {
         Some(reference) => {
             let text = secrets::text(work.resolver(), reference)?;
             let parsed = auth::parse(registry, &text);
-            parsed.map(Some).ok_or_else(|| Error::new(ErrorKind::Invalid, format!("secret {reference} does not hold `user:password`")))
+            parsed.map(Some).ok_or_else(|| {
+                Error::new(ErrorKind::Invalid, format!("secret {reference} does not hold `user:password`"))
+            })
         }
         None => Ok(auth::find(registry).await),
     }

@@ -10,8 +10,8 @@ use straddle_core::{
 
 use crate::{
     document::{
-        ConditionDocument, ContainerDocument, DoorDocument, MountKind, RestartDocument, ServiceDocument, TaskDocument, TemplateDocument,
-        VolumeDocument, from_value,
+        ConditionDocument, ContainerDocument, DoorDocument, MountKind, RestartDocument, ServiceDocument,
+        TaskDocument, TemplateDocument, VolumeDocument, from_value,
     },
     translate::{SERVICE, TASK, VOLUME},
 };
@@ -27,7 +27,8 @@ pub(crate) fn compose(desired: &Desired) -> Result<Vec<Artefact>> {
         match resource.key.kind.as_str() {
             SERVICE => {
                 let document: ServiceDocument = from_value(&resource.document)?;
-                let place = Place { name, replicas: document.replicas, door: document.door.as_ref(), is_task: false };
+                let place =
+                    Place { name, replicas: document.replicas, door: document.door.as_ref(), is_task: false };
                 template(&mut services, &mut volumes, &document.template, &place);
             }
             TASK => {
@@ -50,8 +51,10 @@ pub(crate) fn compose(desired: &Desired) -> Result<Vec<Artefact>> {
     if !volumes.is_empty() {
         document.insert("volumes".to_owned(), Value::Object(volumes));
     }
-    let text = serde_json::to_string_pretty(&Value::Object(document))
-        .map_err(|error| Error::new(straddle_core::error::ErrorKind::Internal, "the compose file cannot be written").with_source(error))?;
+    let text = serde_json::to_string_pretty(&Value::Object(document)).map_err(|error| {
+        Error::new(straddle_core::error::ErrorKind::Internal, "the compose file cannot be written")
+            .with_source(error)
+    })?;
     Ok(vec![Artefact { name: FILE.to_owned(), text: text + "\n" }])
 }
 
@@ -70,7 +73,12 @@ impl Place<'_> {
     }
 }
 
-fn template(services: &mut Map<String, Value>, volumes: &mut Map<String, Value>, template: &TemplateDocument, place: &Place<'_>) {
+fn template(
+    services: &mut Map<String, Value>,
+    volumes: &mut Map<String, Value>,
+    template: &TemplateDocument,
+    place: &Place<'_>,
+) {
     for volume in template.volumes.keys() {
         volumes.insert(format!("{}-{volume}", place.name), json!({}));
     }
@@ -80,12 +88,17 @@ fn template(services: &mut Map<String, Value>, volumes: &mut Map<String, Value>,
         if *name == main {
             lead(&mut service, template, place);
         } else {
-            service.insert("network_mode".to_owned(), json!(format!("service:{}", place.service(template, &main))));
+            service.insert(
+                "network_mode".to_owned(),
+                json!(format!("service:{}", place.service(template, &main))),
+            );
         }
         let mut depends_on: BTreeMap<String, Value> = container
             .depends_on
             .iter()
-            .map(|(needed, condition)| (place.service(template, needed), json!({ "condition": condition_of(*condition) })))
+            .map(|(needed, condition)| {
+                (place.service(template, needed), json!({ "condition": condition_of(*condition) }))
+            })
             .collect();
         depends_on.extend(template.after.iter().map(|(needed, after)| {
             let condition = match after.condition.as_str() {
@@ -168,7 +181,14 @@ fn container_of(container: &ContainerDocument, place: &Place<'_>) -> Map<String,
     }
     set("mem_limit", json!(container.memory));
     set("mem_reservation", json!(container.memory_reservation));
-    set("cpus", json!(container.nano_cpus.map(|nanos| format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000))));
+    set(
+        "cpus",
+        json!(container.nano_cpus.map(|nanos| format!(
+            "{}.{:09}",
+            nanos / 1_000_000_000,
+            nanos % 1_000_000_000
+        ))),
+    );
     set("cpu_shares", json!(container.cpu_shares));
     if !container.volumes.is_empty() {
         let mounts = container.volumes.iter().map(|(target, mount)| {

@@ -27,8 +27,11 @@ pub(crate) async fn run(
     let facts = backend.facts(scope, Some(&request.app)).await?;
     let translation = backend.platform().translate(&request.app, scope, &facts);
     let key = ResourceKey::new(TASK, &request.task);
-    let path = straddle_core::path::FieldPath::root().child(TASK.to_owned() + "s").child(request.task.as_str());
-    if let Some(finding) = translation.findings.iter().find(|finding| finding.blocks() && finding.path.starts_with(&path)) {
+    let path =
+        straddle_core::path::FieldPath::root().child(TASK.to_owned() + "s").child(request.task.as_str());
+    if let Some(finding) =
+        translation.findings.iter().find(|finding| finding.blocks() && finding.path.starts_with(&path))
+    {
         return Err(Error::new(ErrorKind::Blocked, format!("{}: {}", finding.path, finding.message)));
     }
     let Some(resource) = translation.desired.get(&key) else {
@@ -46,7 +49,8 @@ pub(crate) async fn run(
         output: Some(request.output),
     };
     let live = Live::read_containers(&shared.client, scope).await?;
-    let mut number = live.tasks.get(&request.task).into_iter().flatten().map(|run| run.number).max().unwrap_or_default();
+    let mut number =
+        live.tasks.get(&request.task).into_iter().flatten().map(|run| run.number).max().unwrap_or_default();
     let attempts = attempts.max(1);
     for attempt in 1..=attempts {
         number += 1;
@@ -60,7 +64,11 @@ pub(crate) async fn run(
 }
 
 /// Makes the network and the volumes that a run needs; what is there already stays as it is.
-async fn surroundings(work: &Work<'_>, desired: &straddle_core::platform::Desired, needed: &[ResourceKey]) -> Result<()> {
+async fn surroundings(
+    work: &Work<'_>,
+    desired: &straddle_core::platform::Desired,
+    needed: &[ResourceKey],
+) -> Result<()> {
     for key in needed {
         let Some(resource) = desired.get(key) else { continue };
         match key.kind.as_str() {

@@ -17,7 +17,11 @@ use crate::{
 const SHORTEST: usize = 3;
 
 /// Resolves every secret of a template, by container.
-pub(crate) fn resolve(resolver: &Resolver, workload: &str, template: &TemplateDocument) -> Result<BTreeMap<String, Secrets>> {
+pub(crate) fn resolve(
+    resolver: &Resolver,
+    workload: &str,
+    template: &TemplateDocument,
+) -> Result<BTreeMap<String, Secrets>> {
     let one = |(name, container): (&String, &ContainerDocument)| {
         let secrets = container_secrets(resolver, container).map_err(|error| {
             let mut failure = Failure::new(workload, Cause::SecretMissing, error.message().to_owned());
@@ -46,7 +50,9 @@ fn container_secrets(resolver: &Resolver, container: &ContainerDocument) -> Resu
 }
 
 pub(crate) fn bytes(resolver: &Resolver, reference: &str) -> Result<Vec<u8>> {
-    let parsed = reference.parse().map_err(|_| Error::new(ErrorKind::Invalid, "the plan holds something else than a reference to a secret"))?;
+    let parsed = reference.parse().map_err(|_| {
+        Error::new(ErrorKind::Invalid, "the plan holds something else than a reference to a secret")
+    })?;
     resolver.resolve(&parsed)
 }
 
@@ -54,7 +60,10 @@ pub(crate) fn bytes(resolver: &Resolver, reference: &str) -> Result<Vec<u8>> {
 pub(crate) fn text(resolver: &Resolver, reference: &str) -> Result<String> {
     let text = String::from_utf8(bytes(resolver, reference)?)
         .map_err(|_| Error::new(ErrorKind::Invalid, format!("secret {reference} is not text")))?;
-    Ok(text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text)).to_owned())
+    Ok(text
+        .strip_suffix('\n')
+        .map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text))
+        .to_owned())
 }
 
 /// Hides the values of resolved secrets in what is shown.
@@ -72,9 +81,16 @@ impl Mask {
         let mut values: Vec<String> = Vec::new();
         for secrets in secrets {
             let files = secrets.files.values().filter_map(|bytes| std::str::from_utf8(bytes).ok());
-            let texts = secrets.env.values().chain(secrets.log_options.values()).map(String::as_str).chain(files);
+            let texts =
+                secrets.env.values().chain(secrets.log_options.values()).map(String::as_str).chain(files);
             // Output is shown line by line, so that a value of several lines is hidden line by line.
-            values.extend(texts.flat_map(str::lines).map(str::trim).filter(|line| line.len() >= SHORTEST).map(str::to_owned));
+            values.extend(
+                texts
+                    .flat_map(str::lines)
+                    .map(str::trim)
+                    .filter(|line| line.len() >= SHORTEST)
+                    .map(str::to_owned),
+            );
         }
         // A value that holds another one goes first.
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));
@@ -83,12 +99,23 @@ impl Mask {
     }
 
     /// Makes a mask of what can be resolved; what cannot was never given to a container by this machine.
-    pub(crate) fn of_templates<'a>(resolver: &Resolver, templates: impl IntoIterator<Item = &'a TemplateDocument>) -> Self {
+    pub(crate) fn of_templates<'a>(
+        resolver: &Resolver,
+        templates: impl IntoIterator<Item = &'a TemplateDocument>,
+    ) -> Self {
         let containers = templates.into_iter().flat_map(|template| template.containers.values());
         let secrets: Vec<Secrets> = containers
             .map(|container| Secrets {
-                env: container.secrets.iter().filter_map(|(name, one)| Some((name.clone(), text(resolver, one).ok()?))).collect(),
-                files: container.secret_files.iter().filter_map(|(at, one)| Some((at.clone(), bytes(resolver, one).ok()?))).collect(),
+                env: container
+                    .secrets
+                    .iter()
+                    .filter_map(|(name, one)| Some((name.clone(), text(resolver, one).ok()?)))
+                    .collect(),
+                files: container
+                    .secret_files
+                    .iter()
+                    .filter_map(|(at, one)| Some((at.clone(), bytes(resolver, one).ok()?)))
+                    .collect(),
                 log_options: BTreeMap::new(),
             })
             .collect();
@@ -130,7 +157,10 @@ mod tests {
     fn template(reference: &str) -> TemplateDocument {
         let secrets = BTreeMap::from([("PW".to_owned(), reference.to_owned())]);
         let container = ContainerDocument { secrets, ..ContainerDocument::default() };
-        TemplateDocument { containers: BTreeMap::from([("web".to_owned(), container)]), ..TemplateDocument::default() }
+        TemplateDocument {
+            containers: BTreeMap::from([("web".to_owned(), container)]),
+            ..TemplateDocument::default()
+        }
     }
 
     #[test]
@@ -141,7 +171,8 @@ mod tests {
         let mask = Mask::new(secrets.values());
         assert_eq!(mask.hide("password=value-of-DB!"), "password=***!");
         assert!(!format!("{mask:?} {secrets:?}").contains("value-of"));
-        let failure = resolve(&resolver, "web", &template("env:GONE")).unwrap_err().failure().cloned().unwrap();
+        let failure =
+            resolve(&resolver, "web", &template("env:GONE")).unwrap_err().failure().cloned().unwrap();
         assert_eq!((failure.cause, failure.container.as_deref()), (Cause::SecretMissing, Some("web")));
     }
 }

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use straddle_core::{
     error::Result,
     scope::Scope,
-    status::{ContainerStatus, ReplicaState, ReplicaStatus, RunState, RunStatus, ServiceStatus, Status, TaskStatus},
+    status::{
+        ContainerStatus, ReplicaState, ReplicaStatus, RunState, RunStatus, ServiceStatus, Status, TaskStatus,
+    },
 };
 
 use crate::{
@@ -23,16 +25,27 @@ type Details = BTreeMap<String, Inspected>;
 /// Reads a status.
 pub(crate) async fn read(client: &Client, scope: &Scope) -> Result<Status> {
     let live = Live::read(client, scope).await?;
-    let questions = shown(&live).into_iter().map(|id| async move { Ok(client.inspect(&id).await?.map(|found| (id, found))) });
-    let details: Details = parallel::all(questions.collect(), PARALLEL).await?.into_iter().flatten().collect();
+    let questions = shown(&live)
+        .into_iter()
+        .map(|id| async move { Ok(client.inspect(&id).await?.map(|found| (id, found))) });
+    let details: Details =
+        parallel::all(questions.collect(), PARALLEL).await?.into_iter().flatten().collect();
     let debris = live.services.values().flat_map(|service| &service.debris);
     Ok(Status {
         scope: scope.clone(),
-        services: live.services.iter().filter(|(_, one)| !one.is_empty()).map(|(name, one)| service(name, one, &details)).collect(),
+        services: live
+            .services
+            .iter()
+            .filter(|(_, one)| !one.is_empty())
+            .map(|(name, one)| service(name, one, &details))
+            .collect(),
         tasks: live
             .tasks
             .iter()
-            .map(|(name, runs)| TaskStatus { name: name.clone(), runs: runs.iter().map(|one| run(one, &details)).collect() })
+            .map(|(name, runs)| TaskStatus {
+                name: name.clone(),
+                runs: runs.iter().map(|one| run(one, &details)).collect(),
+            })
             .collect(),
         volumes: live.volumes.keys().cloned().collect(),
         orphans: live.orphans.iter().chain(debris).map(|container| container.name.clone()).collect(),
@@ -41,7 +54,8 @@ pub(crate) async fn read(client: &Client, scope: &Scope) -> Result<Status> {
 
 /// Returns the ids of all containers that are looked at one by one.
 fn shown(live: &Live) -> Vec<String> {
-    let replicas = live.services.values().flat_map(|service| service.groups.iter().filter(|group| is_shown(group)));
+    let replicas =
+        live.services.values().flat_map(|service| service.groups.iter().filter(|group| is_shown(group)));
     let runs = live.tasks.values().flatten().map(|run| &run.group);
     replicas.chain(runs).flat_map(Group::ids).collect()
 }
@@ -70,13 +84,22 @@ fn service(name: &str, service: &LiveService, details: &Details) -> ServiceStatu
         healthy: count(of_current().filter(|group| group.condition() == Condition::Healthy).count()),
         image: main.map(|(_, container)| container.image.clone()).unwrap_or_default(),
         replicas: shown.into_iter().map(|group| replica(group, details)).collect(),
-        endpoints: service.door.iter().flat_map(|door| &door.document.ports).flat_map(|(port, one)| published_at(port, one)).collect(),
+        endpoints: service
+            .door
+            .iter()
+            .flat_map(|door| &door.document.ports)
+            .flat_map(|(port, one)| published_at(port, one))
+            .collect(),
     }
 }
 
 fn replica(group: &Group, details: &Details) -> ReplicaStatus {
     let is_record = !is_shown(group);
-    let started = group.containers.values().filter_map(|one| details.get(&one.id)?.started.as_deref()?.parse().ok()).min();
+    let started = group
+        .containers
+        .values()
+        .filter_map(|one| details.get(&one.id)?.started.as_deref()?.parse().ok())
+        .min();
     ReplicaStatus {
         name: group.name().to_owned(),
         revision: group.revision(),
@@ -89,7 +112,11 @@ fn replica(group: &Group, details: &Details) -> ReplicaStatus {
             Condition::Broken => ReplicaState::Failed,
         },
         started,
-        containers: group.containers.iter().map(|(name, one)| container(name, one, details.get(&one.id))).collect(),
+        containers: group
+            .containers
+            .iter()
+            .map(|(name, one)| container(name, one, details.get(&one.id)))
+            .collect(),
     }
 }
 

@@ -186,7 +186,7 @@ impl Follower {
         loop {
             let from = last.unwrap_or(self.since);
             let since = format!("{}.{:09}", from.div_euclid(1_000_000_000), from.rem_euclid(1_000_000_000));
-            let mut events = self.client.events(self.labels.clone(), Some(since), None);
+            let mut events = self.client.events(self.labels.clone(), Some(&since), None);
             if std::mem::take(&mut lost) {
                 self.look_again().await;
             }
@@ -215,7 +215,8 @@ impl Follower {
             if happened.action == Action::Destroy {
                 table.remove(&happened.container);
             } else {
-                let seen = table.entry(happened.container.clone()).or_insert_with(|| Seen::new(State::Created));
+                let seen =
+                    table.entry(happened.container.clone()).or_insert_with(|| Seen::new(State::Created));
                 seen.take(happened, self.clock.monotonic());
             }
         }
@@ -247,7 +248,14 @@ mod tests {
     use super::*;
 
     fn happened(action: Action, exit_code: Option<i64>) -> Happened {
-        Happened { container: "1".into(), name: "a".into(), action, exit_code, labels: Default::default(), time: 1 }
+        Happened {
+            container: "1".into(),
+            name: "a".into(),
+            action,
+            exit_code,
+            labels: Default::default(),
+            time: 1,
+        }
     }
 
     #[test]

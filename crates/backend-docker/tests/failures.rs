@@ -1,5 +1,13 @@
 //! What cannot work, on a real engine: the cause, the evidence, and what is left.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and measures real time"
+)]
+
 mod common;
 
 use std::time::{Duration, Instant};
@@ -107,7 +115,10 @@ async fn what_is_not_ours_is_not_touched() {
     Bench::run("foreign", |bench| async move {
         let name = format!("{}-web-1-1", bench.name);
         let options = bollard::query_parameters::CreateContainerOptionsBuilder::default().name(&name).build();
-        let body = bollard::models::ContainerCreateBody { image: Some(straddle_probe::image_name()), ..Default::default() };
+        let body = bollard::models::ContainerCreateBody {
+            image: Some(straddle_probe::image_name()),
+            ..Default::default()
+        };
         let id = bench.docker.create_container(Some(options), body).await.unwrap().id;
         let app = bench.app("services: {web: {image: PROBE, command: [sleep], stop: {grace: 1s}}}");
         let error = bench.up(&app).await.unwrap_err();

@@ -1,5 +1,13 @@
 //! Services on a real engine: up, a second up, changes, going back, down.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and measures real time"
+)]
+
 mod common;
 
 use std::{

@@ -1,5 +1,13 @@
 //! What surrounds services, on a real engine: tasks, files, secrets, output, commands, connections, leases.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and measures real time"
+)]
+
 mod common;
 
 use std::sync::{Arc, Mutex};
@@ -8,7 +16,9 @@ use common::Bench;
 use futures_util::{StreamExt, TryStreamExt};
 use straddle_core::{
     error::ErrorKind,
-    orchestrator::{ConnectRequest, ExecRequest, Holder, LogOptions, Orchestrator, Output, RunRequest, TerminalSize},
+    orchestrator::{
+        ConnectRequest, ExecRequest, Holder, LogOptions, Orchestrator, Output, RunRequest, TerminalSize,
+    },
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -34,9 +44,17 @@ async fn a_task_runs_to_its_exit_code_and_leaves_nothing() {
         let outcome = bench.backend.run(&bench.scope, request, &bench.context()).await.unwrap();
         assert_eq!((outcome.exit_code, outcome.attempts), (0, 1));
         assert_eq!(*said.lock().unwrap(), ("hello\n".to_owned(), "oops\n".to_owned()));
-        let outcome = bench.backend.run(&bench.scope, RunRequest::new(app.clone(), "bad"), &bench.context()).await.unwrap();
+        let outcome = bench
+            .backend
+            .run(&bench.scope, RunRequest::new(app.clone(), "bad"), &bench.context())
+            .await
+            .unwrap();
         assert_eq!((outcome.exit_code, outcome.attempts), (7, 2));
-        let error = bench.backend.run(&bench.scope, RunRequest::new(app.clone(), "long"), &bench.context()).await.unwrap_err();
+        let error = bench
+            .backend
+            .run(&bench.scope, RunRequest::new(app.clone(), "long"), &bench.context())
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout);
         let context = bench.context();
         let cancel = context.cancel.clone();
@@ -69,33 +87,62 @@ async fn files_secrets_output_and_commands() {
         ));
         bench.up_and_settled(&app).await;
         let exec = async |command: &[&str]| {
-            let session = bench.backend.exec(&bench.scope, ExecRequest::new("web", command.iter().copied())).await.unwrap();
+            let session = bench
+                .backend
+                .exec(&bench.scope, ExecRequest::new("web", command.iter().copied()))
+                .await
+                .unwrap();
             let output: Vec<Output> = session.output.try_collect().await.unwrap();
             let text: String = output
                 .iter()
                 .map(|part| match part {
-                    Output::Stdout(bytes) | Output::Stderr(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                    Output::Stdout(bytes) | Output::Stderr(bytes) => {
+                        String::from_utf8_lossy(bytes).into_owned()
+                    }
                 })
                 .collect();
             (text, session.control.exit_code().await.unwrap())
         };
-        assert_eq!(exec(&["/probe", "read", "/etc/app/app.conf"]).await, ("verbose = true".to_owned(), Some(0)));
+        assert_eq!(
+            exec(&["/probe", "read", "/etc/app/app.conf"]).await,
+            ("verbose = true".to_owned(), Some(0))
+        );
         assert_eq!(exec(&["/probe", "read", "/run/secrets/pw"]).await.0, "hunter2hunter2\n");
         assert_eq!(exec(&["/probe", "env", "PW"]).await.0.trim(), "hunter2hunter2");
         assert_eq!(exec(&["/probe", "exit", "4"]).await.1, Some(4));
         let session = bench
             .backend
-            .exec(&bench.scope, ExecRequest::new("web", ["/probe", "tty"]).with_terminal(TerminalSize { columns: 80, rows: 24 }))
+            .exec(
+                &bench.scope,
+                ExecRequest::new("web", ["/probe", "tty"])
+                    .with_terminal(TerminalSize { columns: 80, rows: 24 }),
+            )
             .await
             .unwrap();
         let output: Vec<Output> = session.output.try_collect().await.unwrap();
         assert!(!output.is_empty());
 
-        let lines: Vec<_> = bench.backend.logs(&bench.scope, LogOptions::of("web").with_tail(3)).await.unwrap().try_collect().await.unwrap();
+        let lines: Vec<_> = bench
+            .backend
+            .logs(&bench.scope, LogOptions::of("web").with_tail(3))
+            .await
+            .unwrap()
+            .try_collect()
+            .await
+            .unwrap();
         assert_eq!(lines.len(), 3);
-        assert!(lines.iter().all(|line| line.container == "web" && line.time.is_some() && line.line.parse::<u64>().is_ok()));
-        let followed = bench.backend.logs(&bench.scope, LogOptions::of("web").with_tail(1).with_follow(true)).await.unwrap();
-        let followed: Vec<u64> = followed.take(5).map(|line| line.unwrap().line.parse::<u64>().unwrap()).collect().await;
+        assert!(
+            lines.iter().all(|line| line.container == "web"
+                && line.time.is_some()
+                && line.line.parse::<u64>().is_ok())
+        );
+        let followed = bench
+            .backend
+            .logs(&bench.scope, LogOptions::of("web").with_tail(1).with_follow(true))
+            .await
+            .unwrap();
+        let followed: Vec<u64> =
+            followed.take(5).map(|line| line.unwrap().line.parse::<u64>().unwrap()).collect().await;
         assert!(followed.windows(2).all(|pair| pair[1] == pair[0] + 1), "{followed:?}");
 
         // Nothing that the engine shows beside the environment holds the value.
@@ -158,8 +205,9 @@ async fn one_holder_at_a_time() {
 async fn calls_are_budgeted() {
     use std::sync::atomic::Ordering;
     Bench::run("calls", |bench| async move {
-        let services: String =
-            (0..5).map(|at| format!("\x20 s{at}: {{image: PROBE, command: [sleep], stop: {{grace: 1s}}}}\n")).collect();
+        let services: String = (0..5)
+            .map(|at| format!("\x20 s{at}: {{image: PROBE, command: [sleep], stop: {{grace: 1s}}}}\n"))
+            .collect();
         let app = bench.app(&format!("services:\n{services}"));
         bench.plan(&app).await;
         let count = async |what: &str| {

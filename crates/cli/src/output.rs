@@ -6,7 +6,11 @@ mod change;
 mod live;
 mod schema;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Display},
+    time::Duration,
+};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -15,7 +19,8 @@ use straddle_core::{
     capability::CapabilityRow,
     failure::{Failure, RolledBack},
     finding::{Finding, Note},
-    spec::{Document, Problem, Problems},
+    model::Hint,
+    spec::{Document, Place, Problem, Problems},
 };
 
 pub(crate) use change::{DoneOutput, OutcomeOutput, PlanOutput, ProgressOutput};
@@ -42,8 +47,34 @@ pub(crate) struct CheckOutput {
     pub(crate) app: String,
     /// Whether the command ends with exit code 0.
     pub(crate) ok: bool,
+    /// What is probably a slip, though it can be meant.
+    pub(crate) hints: Vec<HintOutput>,
     /// The targets, in the order in which they were asked for.
     pub(crate) targets: Vec<AssessmentOutput>,
+}
+
+/// Something that is meant as it is written by few, and written by mistake by many.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct HintOutput {
+    /// The field, as it is written in the spec.
+    pub(crate) path: String,
+    /// What it means as it stands, and what may have been meant.
+    pub(crate) message: String,
+    /// Where it stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<SpotOutput>,
+}
+
+impl HintOutput {
+    pub(crate) fn new(hint: &Hint, document: &Document) -> Self {
+        let Hint { path, message } = hint;
+        let place = document.locate(path).and_then(|span| document.place(span));
+        Self {
+            path: document.written_path(path).to_string(),
+            message: message.clone(),
+            at: place.map(SpotOutput::from),
+        }
+    }
 }
 
 /// What one target makes of the spec.
@@ -109,17 +140,13 @@ impl FindingOutput {
             to: change.as_ref().map(|(_, to)| to.clone()),
             fix: fix.clone(),
             accepted: accepted.clone(),
-            at: place.map(|place| SpotOutput {
-                file: place.source.to_string(),
-                line: place.line,
-                column: place.column,
-            }),
+            at: place.map(SpotOutput::from),
         }
     }
 }
 
 /// A place in a file.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct SpotOutput {
     /// The file; `-` is standard input.
     pub(crate) file: String,
@@ -127,6 +154,18 @@ pub(crate) struct SpotOutput {
     pub(crate) line: usize,
     /// The column in characters, from 1.
     pub(crate) column: usize,
+}
+
+impl From<Place> for SpotOutput {
+    fn from(place: Place) -> Self {
+        Self { file: place.source.to_string(), line: place.line, column: place.column }
+    }
+}
+
+impl Display for SpotOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
 }
 
 /// A difference in behaviour that no field asks for.

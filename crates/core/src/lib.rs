@@ -4,7 +4,7 @@
 //! [`Platform`](platform::Platform), which says what an application becomes on its target and what is lost on the way, and a connected
 //! [`Orchestrator`](orchestrator::Orchestrator), which makes a [`Plan`](plan::Plan) and carries out its steps. The
 //! [`Engine`](engine::Engine) runs the plan of any backend: in the order of dependencies, side by side where order does not matter, repeatable
-//! after any interruption. Retry, timeouts, tracing and the check against [capability](capability) are [decorators](decorate).
+//! after any interruption. Retry, timeouts, tracing and the check against [`capability`] are [decorators](decorate).
 //!
 //! A program that deploys, here on the [engine in memory](memory); with `straddle_docker::DockerOrchestrator` it is a real one:
 //!

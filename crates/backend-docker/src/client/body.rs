@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use bollard::models;
 
 use crate::{
-    document::{ContainerDocument, DoorDocument, DoorPort, EphemeralDocument, HealthDocument, MountKind, RestartDocument, TemplateDocument},
+    document::{
+        ContainerDocument, DoorDocument, DoorPort, EphemeralDocument, HealthDocument, MountKind,
+        RestartDocument, TemplateDocument,
+    },
     labels::Labels,
     names,
 };
@@ -132,15 +135,21 @@ fn hidden_folders(document: &ContainerDocument) -> Vec<String> {
         return Vec::new();
     }
     let paths = document.files.keys().chain(document.secret_files.keys());
-    let mut folders: Vec<String> =
-        paths.filter(|path| !lies_in_volume(document, path)).filter_map(|path| parent(path)).map(str::to_owned).collect();
+    let mut folders: Vec<String> = paths
+        .filter(|path| !lies_in_volume(document, path))
+        .filter_map(|path| parent(path))
+        .map(str::to_owned)
+        .collect();
     folders.sort();
     folders.dedup();
     folders
 }
 
 fn lies_in_volume(document: &ContainerDocument, path: &str) -> bool {
-    document.volumes.keys().any(|target| path.strip_prefix(target.as_str()).is_some_and(|rest| rest.starts_with('/')))
+    document
+        .volumes
+        .keys()
+        .any(|target| path.strip_prefix(target.as_str()).is_some_and(|rest| rest.starts_with('/')))
 }
 
 /// Returns the folder of a file; `None` where that is the root.
@@ -273,7 +282,10 @@ fn mounts(document: &ContainerDocument, around: &Surroundings<'_>) -> Vec<models
 fn health(document: Option<&HealthDocument>, api: (u32, u32)) -> models::HealthConfig {
     let Some(document) = document else {
         // A check that the image brings is not used by any engine but Docker, so that it is switched off here.
-        return models::HealthConfig { test: Some(vec!["NONE".to_owned()]), ..models::HealthConfig::default() };
+        return models::HealthConfig {
+            test: Some(vec!["NONE".to_owned()]),
+            ..models::HealthConfig::default()
+        };
     };
     let nanos = |milliseconds: u64| i64::try_from(milliseconds.saturating_mul(1_000_000)).ok();
     let mut config = models::HealthConfig {
@@ -302,8 +314,9 @@ fn join(body: &mut Body, host: &mut models::HostConfig, network: Join<'_>) {
                     aliases: Some(aliases.iter().map(|alias| (*alias).to_owned()).collect()),
                     ..models::EndpointSettings::default()
                 };
-                body.networking_config =
-                    Some(models::NetworkingConfig { endpoints_config: Some(HashMap::from([(name.to_owned(), endpoint)])) });
+                body.networking_config = Some(models::NetworkingConfig {
+                    endpoints_config: Some(HashMap::from([(name.to_owned(), endpoint)])),
+                });
             }
         }
     }
@@ -312,7 +325,8 @@ fn join(body: &mut Body, host: &mut models::HostConfig, network: Join<'_>) {
 /// What belongs to the network of a group stands on the container that owns it.
 fn lead(body: &mut Body, host: &mut models::HostConfig, template: &TemplateDocument) {
     body.hostname.clone_from(&template.hostname);
-    host.extra_hosts = some(template.extra_hosts.iter().map(|(name, address)| format!("{name}:{address}")).collect());
+    host.extra_hosts =
+        some(template.extra_hosts.iter().map(|(name, address)| format!("{name}:{address}")).collect());
     host.dns = some(template.dns.clone());
 }
 
@@ -325,7 +339,12 @@ pub(crate) fn hold(image: &str, template: &TemplateDocument, network: &str, labe
         sysctls: map(&template.sysctls),
         ..models::HostConfig::default()
     };
-    let ports = template.containers.values().flat_map(|container| &container.ports).map(|port| exposed(port)).collect();
+    let ports = template
+        .containers
+        .values()
+        .flat_map(|container| &container.ports)
+        .map(|port| exposed(port))
+        .collect();
     let mut body = Body {
         image: Some(image.to_owned()),
         cmd: Some(vec!["hold".to_owned()]),
@@ -402,7 +421,8 @@ pub(crate) fn probe_volume(image: &str, volume: &str, labels: Labels) -> Body {
         ..models::Mount::default()
     };
     let mut body = helper(image, &["version"], labels);
-    body.host_config = Some(models::HostConfig { mounts: Some(vec![mount]), ..models::HostConfig::default() });
+    body.host_config =
+        Some(models::HostConfig { mounts: Some(vec![mount]), ..models::HostConfig::default() });
     body
 }
 
@@ -423,10 +443,16 @@ pub(crate) fn pipe(image: &str, lead: &str, port: u16, labels: Labels) -> Body {
 }
 
 /// Returns the request for a volume that comes and goes with its group.
-pub(crate) fn group_volume(name: &str, document: &EphemeralDocument, labels: Labels) -> models::VolumeCreateRequest {
+pub(crate) fn group_volume(
+    name: &str,
+    document: &EphemeralDocument,
+    labels: Labels,
+) -> models::VolumeCreateRequest {
     let options = document.in_memory.then(|| {
-        let mut options =
-            HashMap::from([("type".to_owned(), "tmpfs".to_owned()), ("device".to_owned(), "tmpfs".to_owned())]);
+        let mut options = HashMap::from([
+            ("type".to_owned(), "tmpfs".to_owned()),
+            ("device".to_owned(), "tmpfs".to_owned()),
+        ]);
         if let Some(size) = document.size {
             options.insert("o".to_owned(), format!("size={size}"));
         }

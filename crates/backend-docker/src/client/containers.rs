@@ -6,8 +6,8 @@ use bollard::{
     models::ContainerCreateBody,
     query_parameters::{
         CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, InspectContainerOptions,
-        RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
-        UploadToContainerOptionsBuilder,
+        RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, StartContainerOptions,
+        StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
     },
 };
 use bytes::Bytes;
@@ -25,10 +25,22 @@ const MAX_DOWNLOAD: usize = 1 << 20;
 
 impl Client {
     /// Makes a container, of a certain platform's image where one is named, and returns its id.
-    pub(crate) async fn create(&self, name: &str, platform: Option<&str>, body: ContainerCreateBody) -> Result<String> {
-        let options = CreateContainerOptionsBuilder::default().name(name).platform(platform.unwrap_or_default()).build();
+    pub(crate) async fn create(
+        &self,
+        name: &str,
+        platform: Option<&str>,
+        body: ContainerCreateBody,
+    ) -> Result<String> {
+        let options = CreateContainerOptionsBuilder::default()
+            .name(name)
+            .platform(platform.unwrap_or_default())
+            .build();
         let what = format!("make container {name}");
-        let made = self.docker.create_container(Some(options), body).await.map_err(|failed| error::engine(&what, failed))?;
+        let made = self
+            .docker
+            .create_container(Some(options), body)
+            .await
+            .map_err(|failed| error::engine(&what, failed))?;
         Ok(made.id)
     }
 
@@ -42,13 +54,23 @@ impl Client {
         let seconds = i32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
         let options = StopContainerOptionsBuilder::default().t(seconds).build();
         let docker = self.docker.clone().with_timeout(grace + STOP_MARGIN);
-        gone(docker.stop_container(id, Some(options)).await.map_err(|failed| error::engine("stop the container", failed)))
+        gone(
+            docker
+                .stop_container(id, Some(options))
+                .await
+                .map_err(|failed| error::engine("stop the container", failed)),
+        )
     }
 
     /// Removes a container, running or not, with its volumes without a name.
     pub(crate) async fn remove(&self, id: &str) -> Result<()> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        gone(self.docker.remove_container(id, Some(options)).await.map_err(|failed| error::engine("remove the container", failed)))
+        gone(
+            self.docker
+                .remove_container(id, Some(options))
+                .await
+                .map_err(|failed| error::engine("remove the container", failed)),
+        )
     }
 
     pub(crate) async fn rename(&self, id: &str, name: &str) -> Result<()> {
@@ -60,7 +82,8 @@ impl Client {
     /// Looks at one container by id or name; `None` where it is not there.
     pub(crate) async fn inspect(&self, id: &str) -> Result<Option<Inspected>> {
         let found = self.docker.inspect_container(id, None::<InspectContainerOptions>).await;
-        Ok(optional(found.map_err(|failed| error::engine("look at a container", failed)))?.map(Inspected::from))
+        Ok(optional(found.map_err(|failed| error::engine("look at a container", failed)))?
+            .map(Inspected::from))
     }
 
     /// Writes the files of an archive into a container, whether it runs or not.
@@ -88,7 +111,9 @@ impl Client {
 }
 
 fn first_file(archive: &[u8]) -> Result<String> {
-    let broken = |failed: std::io::Error| Error::new(ErrorKind::Internal, "the engine sent a broken archive").with_source(failed);
+    let broken = |failed: std::io::Error| {
+        Error::new(ErrorKind::Internal, "the engine sent a broken archive").with_source(failed)
+    };
     let mut text = String::new();
     for entry in tar::Archive::new(archive).entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
@@ -102,7 +127,9 @@ fn first_file(archive: &[u8]) -> Result<String> {
 
 /// Packs files as an archive; each with its path, mode and content.
 pub(crate) fn archive(files: &[(&str, u32, &[u8])]) -> Result<Vec<u8>> {
-    let broken = |failed: std::io::Error| Error::new(ErrorKind::Invalid, "a file cannot be packed for the engine").with_source(failed);
+    let broken = |failed: std::io::Error| {
+        Error::new(ErrorKind::Invalid, "a file cannot be packed for the engine").with_source(failed)
+    };
     let mut builder = tar::Builder::new(Vec::new());
     for (path, mode, content) in files {
         let mut header = tar::Header::new_gnu();

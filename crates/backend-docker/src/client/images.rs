@@ -25,7 +25,10 @@ pub(crate) struct Credentials {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("server", &self.server).field("username", &self.username).finish_non_exhaustive()
+        f.debug_struct("Credentials")
+            .field("server", &self.server)
+            .field("username", &self.username)
+            .finish_non_exhaustive()
     }
 }
 
@@ -54,7 +57,11 @@ impl Client {
     /// Returns any image of the engine.
     pub(crate) async fn any_image(&self) -> Result<Option<String>> {
         let options = ListImagesOptionsBuilder::default().build();
-        let images = self.docker.list_images(Some(options)).await.map_err(|failed| error::engine("list images", failed))?;
+        let images = self
+            .docker
+            .list_images(Some(options))
+            .await
+            .map_err(|failed| error::engine("list images", failed))?;
         Ok(images.into_iter().next().map(|image| image.id))
     }
 
@@ -75,10 +82,13 @@ impl Client {
             options = options.platform(platform);
         }
         let what = format!("pull image {image}");
-        let mut stream = self.docker.create_image(Some(options.build()), None, credentials.map(Into::into)).boxed();
+        let mut stream =
+            self.docker.create_image(Some(options.build()), None, credentials.map(Into::into)).boxed();
         while let Some(info) = stream.try_next().await.map_err(|failed| error::engine(&what, failed))? {
             if let (Some(layer), Some(detail)) = (info.id, info.progress_detail) {
-                let bytes = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
+                let bytes = |number: Option<i64>| {
+                    number.and_then(|number| u64::try_from(number).ok()).unwrap_or_default()
+                };
                 if detail.total.is_some() && info.status.as_deref() == Some("Downloading") {
                     progress(&layer, bytes(detail.current), bytes(detail.total));
                 }

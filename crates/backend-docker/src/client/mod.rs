@@ -11,7 +11,10 @@ use std::{collections::HashMap, fmt};
 use bollard::{
     Docker,
     models::{NetworkConnectRequest, NetworkCreateRequest, VolumeCreateRequest},
-    query_parameters::{ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptionsBuilder},
+    query_parameters::{
+        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
+        RemoveVolumeOptionsBuilder,
+    },
 };
 use straddle_core::error::{ErrorKind, Result};
 
@@ -50,7 +53,8 @@ impl Client {
 
     /// Connects to an address; nothing is sent yet.
     pub(crate) fn connect(host: &str) -> Result<Self> {
-        let docker = Docker::connect_with_host(host).map_err(|failed| error::engine("connect to the engine", failed))?;
+        let docker = Docker::connect_with_host(host)
+            .map_err(|failed| error::engine("connect to the engine", failed))?;
         Ok(Self::new(docker, host.to_owned()))
     }
 
@@ -59,7 +63,11 @@ impl Client {
     }
 
     pub(crate) async fn version(&self) -> Result<EngineVersion> {
-        let version = self.docker.version().await.map_err(|failed| error::engine("ask the engine for its version", failed))?;
+        let version = self
+            .docker
+            .version()
+            .await
+            .map_err(|failed| error::engine("ask the engine for its version", failed))?;
         Ok(EngineVersion {
             version: version.version.unwrap_or_default(),
             api: version.api_version.unwrap_or_default(),
@@ -70,14 +78,23 @@ impl Client {
 
     /// Lists containers, stopped ones too, that carry all these labels (`key=value`).
     pub(crate) async fn containers(&self, labels: Vec<String>) -> Result<Vec<Listed>> {
-        let options = ListContainersOptionsBuilder::default().all(true).filters(&label_filters(labels)).build();
-        let list = self.docker.list_containers(Some(options)).await.map_err(|failed| error::engine("list containers", failed))?;
+        let options =
+            ListContainersOptionsBuilder::default().all(true).filters(&label_filters(labels)).build();
+        let list = self
+            .docker
+            .list_containers(Some(options))
+            .await
+            .map_err(|failed| error::engine("list containers", failed))?;
         Ok(list.into_iter().map(Listed::from).collect())
     }
 
     pub(crate) async fn networks(&self, labels: Vec<String>) -> Result<Vec<Owned>> {
         let options = ListNetworksOptionsBuilder::default().filters(&label_filters(labels)).build();
-        let list = self.docker.list_networks(Some(options)).await.map_err(|failed| error::engine("list networks", failed))?;
+        let list = self
+            .docker
+            .list_networks(Some(options))
+            .await
+            .map_err(|failed| error::engine("list networks", failed))?;
         Ok(list.into_iter().map(Owned::from).collect())
     }
 
@@ -85,7 +102,11 @@ impl Client {
     pub(crate) async fn network(&self, name: &str) -> Result<Option<Owned>> {
         let filters = HashMap::from([("name".to_owned(), vec![format!("^{name}$")])]);
         let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
-        let list = self.docker.list_networks(Some(options)).await.map_err(|failed| error::engine("list networks", failed))?;
+        let list = self
+            .docker
+            .list_networks(Some(options))
+            .await
+            .map_err(|failed| error::engine("list networks", failed))?;
         Ok(list.into_iter().map(Owned::from).find(|network| network.name == name))
     }
 
@@ -101,7 +122,12 @@ impl Client {
     }
 
     pub(crate) async fn remove_network(&self, id: &str) -> Result<()> {
-        error::gone(self.docker.remove_network(id).await.map_err(|failed| error::engine("remove the network", failed)))
+        error::gone(
+            self.docker
+                .remove_network(id)
+                .await
+                .map_err(|failed| error::engine("remove the network", failed)),
+        )
     }
 
     pub(crate) async fn connect_network(&self, network: &str, container: &str) -> Result<()> {
@@ -112,7 +138,11 @@ impl Client {
 
     pub(crate) async fn volumes(&self, labels: Vec<String>) -> Result<Vec<Owned>> {
         let options = ListVolumesOptionsBuilder::default().filters(&label_filters(labels)).build();
-        let list = self.docker.list_volumes(Some(options)).await.map_err(|failed| error::engine("list volumes", failed))?;
+        let list = self
+            .docker
+            .list_volumes(Some(options))
+            .await
+            .map_err(|failed| error::engine("list volumes", failed))?;
         Ok(list.volumes.unwrap_or_default().into_iter().map(Owned::from).collect())
     }
 
@@ -125,13 +155,22 @@ impl Client {
     /// Makes a volume; one of the name that is there already is returned as it is.
     pub(crate) async fn create_volume(&self, request: VolumeCreateRequest) -> Result<Owned> {
         let what = format!("make volume {}", request.name.as_deref().unwrap_or_default());
-        self.docker.create_volume(request).await.map(Owned::from).map_err(|failed| error::engine(&what, failed))
+        self.docker
+            .create_volume(request)
+            .await
+            .map(Owned::from)
+            .map_err(|failed| error::engine(&what, failed))
     }
 
     pub(crate) async fn remove_volume(&self, name: &str) -> Result<()> {
         let options = RemoveVolumeOptionsBuilder::default().build();
         let what = format!("remove volume {name}");
-        error::gone(self.docker.remove_volume(name, Some(options)).await.map_err(|failed| error::engine(&what, failed)))
+        error::gone(
+            self.docker
+                .remove_volume(name, Some(options))
+                .await
+                .map_err(|failed| error::engine(&what, failed)),
+        )
     }
 
     /// Removes a volume unless something still uses it.

@@ -6,7 +6,9 @@ use bollard::{
     container::LogOutput,
     exec::{StartExecOptions, StartExecResults},
     models::ExecConfig,
-    query_parameters::{AttachContainerOptionsBuilder, EventsOptionsBuilder, LogsOptionsBuilder, ResizeExecOptionsBuilder},
+    query_parameters::{
+        AttachContainerOptionsBuilder, EventsOptionsBuilder, LogsOptionsBuilder, ResizeExecOptionsBuilder,
+    },
 };
 use bytes::Bytes;
 use futures_util::{
@@ -85,16 +87,16 @@ impl Client {
     pub(crate) fn events(
         &self,
         labels: Vec<String>,
-        since: Option<String>,
-        until: Option<String>,
+        since: Option<&str>,
+        until: Option<&str>,
     ) -> BoxStream<'static, Result<Happened>> {
         let mut filters = label_filters(labels);
         filters.insert("type".to_owned(), vec!["container".to_owned()]);
         let mut options = EventsOptionsBuilder::default().filters(&filters);
-        if let Some(since) = &since {
+        if let Some(since) = since {
             options = options.since(since);
         }
-        if let Some(until) = &until {
+        if let Some(until) = until {
             options = options.until(until);
         }
         self.docker
@@ -121,10 +123,18 @@ impl Client {
 
     /// Attaches to the streams of a container.
     pub(crate) async fn attach(&self, id: &str, stdin: bool) -> Result<Attached> {
-        let options = AttachContainerOptionsBuilder::default().stream(true).stdin(stdin).stdout(true).stderr(true).build();
+        let options = AttachContainerOptionsBuilder::default()
+            .stream(true)
+            .stdin(stdin)
+            .stdout(true)
+            .stderr(true)
+            .build();
         let attached = self.docker.attach_container(id, Some(options)).await;
         let attached = attached.map_err(|failed| error::engine("attach to a container", failed))?;
-        Ok(Attached { input: attached.input, output: chunks("read the output of a container", attached.output) })
+        Ok(Attached {
+            input: attached.input,
+            output: chunks("read the output of a container", attached.output),
+        })
     }
 
     /// Starts a command inside a container.
@@ -141,21 +151,37 @@ impl Client {
         let what = "run a command in the container";
         let made = self.docker.create_exec(id, config).await.map_err(|failed| error::engine(what, failed))?;
         let options = StartExecOptions { detach: false, tty, output_capacity: None };
-        match self.docker.start_exec(&made.id, Some(options)).await.map_err(|failed| error::engine(what, failed))? {
-            StartExecResults::Attached { output, input } => Ok(ExecStarted { id: made.id, input, output: chunks(what, output) }),
-            StartExecResults::Detached => Err(Error::new(ErrorKind::Internal, "the engine did not attach to the command")),
+        match self
+            .docker
+            .start_exec(&made.id, Some(options))
+            .await
+            .map_err(|failed| error::engine(what, failed))?
+        {
+            StartExecResults::Attached { output, input } => {
+                Ok(ExecStarted { id: made.id, input, output: chunks(what, output) })
+            }
+            StartExecResults::Detached => {
+                Err(Error::new(ErrorKind::Internal, "the engine did not attach to the command"))
+            }
         }
     }
 
     /// Returns the exit code of a command that has ended; `None` while it runs, or where the engine has forgotten it.
     pub(crate) async fn exec_exit_code(&self, exec: &str) -> Result<Option<i64>> {
-        let found = self.docker.inspect_exec(exec).await.map_err(|failed| error::engine("ask how the command ended", failed));
+        let found = self
+            .docker
+            .inspect_exec(exec)
+            .await
+            .map_err(|failed| error::engine("ask how the command ended", failed));
         Ok(optional(found)?.and_then(|exec| exec.exit_code))
     }
 
     pub(crate) async fn resize_exec(&self, exec: &str, columns: u16, rows: u16) -> Result<()> {
         let options = ResizeExecOptionsBuilder::default().w(i32::from(columns)).h(i32::from(rows)).build();
-        self.docker.resize_exec(exec, options).await.map_err(|failed| error::engine("resize the terminal", failed))
+        self.docker
+            .resize_exec(exec, options)
+            .await
+            .map_err(|failed| error::engine("resize the terminal", failed))
     }
 
     /// Runs a short command of our own and returns what it wrote.
@@ -174,7 +200,10 @@ impl Client {
             code => {
                 let code = code.map_or_else(|| "no exit code".to_owned(), |code| format!("exit {code}"));
                 let said = text.lines().next().unwrap_or_default();
-                Err(Error::new(ErrorKind::Unavailable, format!("{} ended with {code}: {said}", command.join(" "))))
+                Err(Error::new(
+                    ErrorKind::Unavailable,
+                    format!("{} ended with {code}: {said}", command.join(" ")),
+                ))
             }
         }
     }

@@ -134,7 +134,12 @@ impl From<models::ContainerSummary> for Listed {
         };
         Self {
             id: summary.id.unwrap_or_default(),
-            name: summary.names.unwrap_or_default().first().map(|name| name.trim_start_matches('/').to_owned()).unwrap_or_default(),
+            name: summary
+                .names
+                .unwrap_or_default()
+                .first()
+                .map(|name| name.trim_start_matches('/').to_owned())
+                .unwrap_or_default(),
             image: summary.image.unwrap_or_default(),
             labels: labels(summary.labels),
             created: summary.created.unwrap_or_default(),
@@ -147,9 +152,13 @@ impl From<models::ContainerSummary> for Listed {
 
 /// Reads the health out of a status such as `Up 3 seconds (health: starting)`: older engines have no field for it in a list.
 fn health_of(status: &str) -> Option<HealthState> {
-    [("(healthy)", HealthState::Healthy), ("(unhealthy)", HealthState::Unhealthy), ("(health: starting)", HealthState::Starting)]
-        .into_iter()
-        .find_map(|(words, health)| status.contains(words).then_some(health))
+    [
+        ("(healthy)", HealthState::Healthy),
+        ("(unhealthy)", HealthState::Unhealthy),
+        ("(health: starting)", HealthState::Starting),
+    ]
+    .into_iter()
+    .find_map(|(words, health)| status.contains(words).then_some(health))
 }
 
 /// Reads the exit code out of a status such as `Exited (137) 2 minutes ago`.
@@ -160,12 +169,15 @@ fn exit_code_of(status: &str) -> Option<i64> {
 
 impl From<models::ContainerInspectResponse> for Inspected {
     fn from(inspect: models::ContainerInspectResponse) -> Self {
-        use models::{ContainerStateStatusEnum as Status, HealthStatusEnum as Health, RestartPolicyNameEnum as Policy};
+        use models::{
+            ContainerStateStatusEnum as Status, HealthStatusEnum as Health, RestartPolicyNameEnum as Policy,
+        };
         let state = inspect.state.unwrap_or_default();
         let config = inspect.config.unwrap_or_default();
         let host = inspect.host_config.unwrap_or_default();
         let time = |text: Option<String>| text.filter(|text| !text.is_empty() && !text.starts_with("0001-"));
-        let number = |number: Option<i64>| number.and_then(|number| u32::try_from(number).ok()).unwrap_or_default();
+        let number =
+            |number: Option<i64>| number.and_then(|number| u32::try_from(number).ok()).unwrap_or_default();
         let health = state.health.unwrap_or_default();
         let last = health.log.unwrap_or_default().pop();
         Self {

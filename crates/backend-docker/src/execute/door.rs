@@ -61,7 +61,12 @@ impl<'a> Door<'a> {
     /// Passes new connections on to these replicas and no others, once it returns.
     ///
     /// A door whose ports are other than wanted is replaced if it may be now.
-    pub(super) async fn set(&mut self, document: &DoorDocument, replicas: &BTreeSet<String>, may_replace: bool) -> Result<()> {
+    pub(super) async fn set(
+        &mut self,
+        document: &DoorDocument,
+        replicas: &BTreeSet<String>,
+        may_replace: bool,
+    ) -> Result<()> {
         let Some(door) = &mut self.standing else { return self.replace(document, replicas).await };
         if door.document != *document && may_replace {
             return self.replace(document, replicas).await;
@@ -127,21 +132,32 @@ impl<'a> Door<'a> {
             other => other?,
         };
         let file = backends_file(replicas.iter().map(String::as_str));
-        work.client().upload(&id, straddle_helper::MOUNT, archive(&[("backends", 0o644, file.as_bytes())])?).await?;
+        work.client()
+            .upload(&id, straddle_helper::MOUNT, archive(&[("backends", 0o644, file.as_bytes())])?)
+            .await?;
         Ok(id)
     }
 
     async fn start(&mut self, id: &str, document: &DoorDocument, replicas: &BTreeSet<String>) -> Result<()> {
         self.work.client().start(id).await.map_err(|error| scene(self.work).refused(error))?;
         let told = Some(replicas.clone());
-        self.standing = Some(Standing { id: id.to_owned(), document: document.clone(), is_running: true, told });
+        self.standing =
+            Some(Standing { id: id.to_owned(), document: document.clone(), is_running: true, told });
         Ok(())
     }
 }
 
 fn scene<'a>(work: &'a Work<'_>) -> Scene<'a> {
     static NOTHING: std::sync::LazyLock<Mask> = std::sync::LazyLock::new(Mask::default);
-    Scene { client: work.client(), mask: &NOTHING, workload: work.name, group: work.name, container: work.name, id: None, document: None }
+    Scene {
+        client: work.client(),
+        mask: &NOTHING,
+        workload: work.name,
+        group: work.name,
+        container: work.name,
+        id: None,
+        document: None,
+    }
 }
 
 /// Waits until a door has no connection to a replica any more, or the time is over.
@@ -153,11 +169,12 @@ pub(super) async fn drain(work: &Work<'_>, door: &str, replica: &str, time: Dura
     let command = [straddle_helper::PROGRAM, "ctl", "drain", replica, "--timeout", &timeout];
     match work.client().run_in(door, &command).await {
         // A door that was replaced meanwhile has closed its connections itself.
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::Unavailable) => {
+        Err(error)
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::Unavailable) =>
+        {
             tracing::debug!(door, replica, %error, "nothing to drain");
             Ok(())
         }
         other => other.map(drop),
     }
 }
-

@@ -64,7 +64,14 @@ pub(crate) struct Made {
 
 impl Making<'_> {
     /// The labels of a container of the group; the leading one gets all that is needed to make an equal group again.
-    fn labels(&self, work: &Work<'_>, group: &str, role: Role, container: Option<&str>, leads: bool) -> Labels {
+    fn labels(
+        &self,
+        work: &Work<'_>,
+        group: &str,
+        role: Role,
+        container: Option<&str>,
+        leads: bool,
+    ) -> Labels {
         let mut labels = work.labels();
         let mut set = |key: &str, value: String| drop(labels.insert(key.to_owned(), value));
         set(labels::ROLE, role.as_str().to_owned());
@@ -96,7 +103,13 @@ impl Making<'_> {
         }
     }
 
-    fn scene<'b>(&'b self, work: &'b Work<'_>, group: &'b str, container: &'b str, id: Option<&'b str>) -> Scene<'b> {
+    fn scene<'b>(
+        &'b self,
+        work: &'b Work<'_>,
+        group: &'b str,
+        container: &'b str,
+        id: Option<&'b str>,
+    ) -> Scene<'b> {
         Scene {
             client: work.client(),
             mask: self.mask,
@@ -116,9 +129,13 @@ pub(crate) async fn make(work: &Work<'_>, making: &Making<'_>, name: &str) -> Re
     let template = making.template;
     let network = work.names.network();
     if template.needs_hold() {
-        let helper = making.helper.ok_or_else(|| Error::new(ErrorKind::Internal, "the helper was not loaded before it was needed"))?;
+        let helper = making.helper.ok_or_else(|| {
+            Error::new(ErrorKind::Internal, "the helper was not loaded before it was needed")
+        })?;
         let labels = making.labels(work, name, Role::Hold, None, true);
-        let lead = create(work, making, (name, None), || body::hold(helper, template, network, labels.clone())).await?;
+        let lead =
+            create(work, making, (name, None), || body::hold(helper, template, network, labels.clone()))
+                .await?;
         group_volumes(work, template, name).await?;
         join_networks(work, template, &lead).await?;
         let others = template.containers.keys().map(|container| {
@@ -136,7 +153,9 @@ pub(crate) async fn make(work: &Work<'_>, making: &Making<'_>, name: &str) -> Re
         return Err(Error::new(ErrorKind::Invalid, "a task without containers"));
     };
     group_volumes(work, template, name).await?;
-    let id = container_of(work, making, (name, container, name), Join::Network { name: network, aliases: &[] }).await?;
+    let id =
+        container_of(work, making, (name, container, name), Join::Network { name: network, aliases: &[] })
+            .await?;
     join_networks(work, template, &id).await?;
     let containers = BTreeMap::from([(container.clone(), id.clone())]);
     Ok(Made { name: name.to_owned(), lead: id, containers })
@@ -184,8 +203,11 @@ async fn container_of(
         command: special.and_then(|special| special.command),
     };
     let scene = making.scene(work, group, container, None);
-    let made = create(work, making, (own, document.platform.as_deref()), || body::container(document, &around)).await;
-    let id = made.map_err(|error| if error.kind() == ErrorKind::Conflict { error } else { scene.refused(error) })?;
+    let made =
+        create(work, making, (own, document.platform.as_deref()), || body::container(document, &around))
+            .await;
+    let id =
+        made.map_err(|error| if error.kind() == ErrorKind::Conflict { error } else { scene.refused(error) })?;
     upload(work, &id, document, around.secrets).await?;
     Ok(id)
 }
@@ -214,9 +236,10 @@ async fn upload(work: &Work<'_>, id: &str, document: &ContainerDocument, secrets
     for (path, file) in &document.files {
         let content = match (&file.content, &file.base64) {
             (Some(text), _) => text.clone().into_bytes(),
-            (None, Some(encoded)) => BASE64_STANDARD
-                .decode(encoded)
-                .map_err(|error| Error::new(ErrorKind::Invalid, format!("the plan's copy of {path} is damaged")).with_source(error))?,
+            (None, Some(encoded)) => BASE64_STANDARD.decode(encoded).map_err(|error| {
+                Error::new(ErrorKind::Invalid, format!("the plan's copy of {path} is damaged"))
+                    .with_source(error)
+            })?,
             (None, None) => Vec::new(),
         };
         files.push((path, u32::from_str_radix(&file.mode, 8).unwrap_or(0o644), content));
@@ -229,7 +252,7 @@ async fn upload(work: &Work<'_>, id: &str, document: &ContainerDocument, secrets
         return work.client().upload(id, "/", crate::client::archive(&borrow(&files))?).await;
     }
     // The root cannot be written to, but the volumes in it can: each folder is written by itself.
-    let mut folders: BTreeMap<&str, Vec<(&str, u32, &[u8])>> = BTreeMap::new();
+    let mut folders: BTreeMap<&str, Vec<Packed<'_>>> = BTreeMap::new();
     for (path, mode, content) in &files {
         let folder = body::parent(path).unwrap_or("/");
         folders.entry(folder).or_default().push((path.strip_prefix(folder).unwrap_or(path), *mode, content));
@@ -240,7 +263,10 @@ async fn upload(work: &Work<'_>, id: &str, document: &ContainerDocument, secrets
     Ok(())
 }
 
-fn borrow<'a>(files: &'a [(&'a str, u32, Vec<u8>)]) -> Vec<(&'a str, u32, &'a [u8])> {
+/// A file to pack: its path, mode and content.
+type Packed<'a> = (&'a str, u32, &'a [u8]);
+
+fn borrow<'a>(files: &'a [(&'a str, u32, Vec<u8>)]) -> Vec<Packed<'a>> {
     files.iter().map(|(path, mode, content)| (*path, *mode, content.as_slice())).collect()
 }
 
@@ -258,7 +284,11 @@ pub(crate) async fn launch(work: &Work<'_>, making: &Making<'_>, watch: &Watch, 
         work.client().start(id).await.map_err(|error| scene.refused(error))
     });
     // The others go on until they have reached a state of their own, so that none is cut off in the middle of a call.
-    if making.template.needs_hold() { try_join_all(starts).await.map(drop) } else { join_all(starts).await.into_iter().collect() }
+    if making.template.needs_hold() {
+        try_join_all(starts).await.map(drop)
+    } else {
+        join_all(starts).await.into_iter().collect()
+    }
 }
 
 /// Waits until a container of the group is where another one wants it, as ECS does.
@@ -274,12 +304,16 @@ async fn reached(
     let comes_back = document.is_some_and(|document| document.restart != RestartDocument::No);
     let verdict = |seen: &Seen| judge(seen, condition, comes_back);
     let scene = making.scene(work, &made.name, needed, Some(id));
-    let timeout = document.and_then(|document| document.start_timeout_ms).filter(|_| condition != ConditionDocument::Start);
+    let timeout = document
+        .and_then(|document| document.start_timeout_ms)
+        .filter(|_| condition != ConditionDocument::Start);
     let outcome = match timeout {
         None => watch.until(id, verdict).await,
         Some(milliseconds) => {
             // The time counts from the start of the container that is waited for.
-            watch.until(id, |seen| (seen.state != State::Created || !seen.exits.is_empty()).then_some(())).await;
+            watch
+                .until(id, |seen| (seen.state != State::Created || !seen.exits.is_empty()).then_some(()))
+                .await;
             tokio::select! {
                 outcome = watch.until(id, verdict) => outcome,
                 () = work.clock().sleep(Duration::from_millis(milliseconds)) => {

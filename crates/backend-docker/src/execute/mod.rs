@@ -47,7 +47,13 @@ pub(crate) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    pub(crate) async fn new(shared: &'a Shared, scope: &'a Scope, context: &'a Context, step_id: u32, name: &'a str) -> Result<Self> {
+    pub(crate) async fn new(
+        shared: &'a Shared,
+        scope: &'a Scope,
+        context: &'a Context,
+        step_id: u32,
+        name: &'a str,
+    ) -> Result<Self> {
         let engine = shared.engine().await?;
         Ok(Self { shared, scope, names: Names::new(scope), engine, context, step_id, name })
     }
@@ -78,7 +84,9 @@ impl<'a> Work<'a> {
     }
 
     pub(crate) fn progress(&self, text: impl Into<String>) {
-        self.context.events.send(straddle_core::event::Event::StepProgress { step: self.step_id, text: text.into() });
+        self.context
+            .events
+            .send(straddle_core::event::Event::StepProgress { step: self.step_id, text: text.into() });
     }
 
     /// Does something unless, or until, somebody cancels.
@@ -93,7 +101,9 @@ impl<'a> Work<'a> {
     /// Checks that something of a name that is in the way is not ours; a container that is, is removed.
     pub(crate) async fn clear_name(&self, name: &str) -> Result<()> {
         match self.client().inspect(name).await? {
-            Some(found) if labels::is_owned(self.scope, &found.labels) => self.client().remove(&found.id).await,
+            Some(found) if labels::is_owned(self.scope, &found.labels) => {
+                self.client().remove(&found.id).await
+            }
             Some(_) => Err(not_ours("container", name)),
             None => Ok(()),
         }
@@ -102,8 +112,11 @@ impl<'a> Work<'a> {
 
 /// The error of something that has the name that is needed, and belongs to somebody else.
 pub(crate) fn not_ours(kind: &str, name: &str) -> Error {
-    Error::new(ErrorKind::Conflict, format!("{kind} {name} exists already and was not made by Straddle for this application"))
-        .with_help(format!("remove or rename the {kind}, or give the application another name"))
+    Error::new(
+        ErrorKind::Conflict,
+        format!("{kind} {name} exists already and was not made by Straddle for this application"),
+    )
+    .with_help(format!("remove or rename the {kind}, or give the application another name"))
 }
 
 /// Carries out one step.
@@ -114,11 +127,16 @@ pub(crate) async fn step(shared: &Shared, scope: &Scope, step: &Step, context: &
         (NETWORK, Action::Delete) => objects::remove_network(&work, &step.payload).await,
         (VOLUME, Action::Create) => objects::create_volume(&work, &step.payload).await,
         (VOLUME, Action::Delete) => objects::remove_volume(&work, &step.payload).await,
-        (SERVICE, Action::Create | Action::Update | Action::Replace) => service::deploy(&work, &step.payload).await,
+        (SERVICE, Action::Create | Action::Update | Action::Replace) => {
+            service::deploy(&work, &step.payload).await
+        }
         (SERVICE, Action::Delete) => service::remove(&work).await,
         (TASK, Action::Run) => task::run_step(&work, &step.payload).await,
         (TASK, Action::Delete) => task::remove(&work).await,
         (_, Action::Delete) => objects::remove_containers(&work, &step.payload).await,
-        (kind, action) => Err(Error::new(ErrorKind::Invalid, format!("the plan has a step of a kind that is not known: {action:?} {kind}"))),
+        (kind, action) => Err(Error::new(
+            ErrorKind::Invalid,
+            format!("the plan has a step of a kind that is not known: {action:?} {kind}"),
+        )),
     }
 }

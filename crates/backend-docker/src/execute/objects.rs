@@ -37,14 +37,19 @@ pub(crate) async fn create_volume(work: &Work<'_>, payload: &Value) -> Result<St
     }
     let made = work.client().create_volume(request).await?;
     // A volume that was there before is returned as it is.
-    if labels::is_owned(work.scope, &made.labels) { Ok("made".to_owned()) } else { Err(not_ours("volume", &name)) }
+    if labels::is_owned(work.scope, &made.labels) {
+        Ok("made".to_owned())
+    } else {
+        Err(not_ours("volume", &name))
+    }
 }
 
 pub(super) async fn remove_volume(work: &Work<'_>, payload: &Value) -> Result<String> {
     let name = payload.get("name").and_then(Value::as_str).unwrap_or_default();
     match work.client().remove_volume(name).await {
         Err(error) if error.kind() == ErrorKind::Conflict => {
-            Err(error.with_help("a container that is not part of the application uses it: stop that one first"))
+            Err(error
+                .with_help("a container that is not part of the application uses it: stop that one first"))
         }
         other => other.map(|()| "removed".to_owned()),
     }

@@ -54,15 +54,26 @@ pub(super) struct Replica {
 /// Something that went wrong in a replica.
 #[derive(Clone, Debug)]
 pub(super) enum Trouble {
-    Exited { container: String, exit: Exit, is_over: bool },
+    Exited {
+        container: String,
+        exit: Exit,
+        is_over: bool,
+    },
     /// Somebody stopped it.
     Stopped,
-    Unhealthy { container: String },
+    Unhealthy {
+        container: String,
+    },
 }
 
 impl Replica {
     /// Names a replica that is about to be made.
-    pub(super) fn planned(name: String, revision: u64, ordinal: u32, template: Arc<TemplateDocument>) -> Self {
+    pub(super) fn planned(
+        name: String,
+        revision: u64,
+        ordinal: u32,
+        template: Arc<TemplateDocument>,
+    ) -> Self {
         Self {
             group: name.clone(),
             name,
@@ -90,7 +101,11 @@ impl Replica {
             is_new: false,
             is_admitted,
             lead: Some(group.lead.id.clone()),
-            containers: group.containers.iter().map(|(name, container)| (name.clone(), container.id.clone())).collect(),
+            containers: group
+                .containers
+                .iter()
+                .map(|(name, container)| (name.clone(), container.id.clone()))
+                .collect(),
             counted: BTreeMap::new(),
         }
     }
@@ -127,7 +142,11 @@ impl Replica {
         if self.phase != Phase::Up || self.condition(watch) != Condition::Healthy {
             return None;
         }
-        let unchecked = self.template.containers.iter().filter(|(_, container)| container.essential && container.health.is_none());
+        let unchecked = self
+            .template
+            .containers
+            .iter()
+            .filter(|(_, container)| container.essential && container.health.is_none());
         let waits = unchecked.filter_map(|(name, _)| watch.get(self.container(name)?)).map(|seen| {
             let least = if seen.exits.is_empty() { BREATH } else { SECOND_BREATH };
             let ran = seen.started.map(|started| now.saturating_sub(started));

@@ -114,7 +114,12 @@ enum Fate {
 
 impl<'a> Rollout<'a> {
     /// Works until there are this many healthy replicas of the recipe and no others.
-    pub(super) async fn converge(&mut self, recipe: &Recipe, desired: u32, document: Option<&DoorDocument>) -> Result<()> {
+    pub(super) async fn converge(
+        &mut self,
+        recipe: &Recipe,
+        desired: u32,
+        document: Option<&DoorDocument>,
+    ) -> Result<()> {
         // An earlier round may have been given up in the middle.
         for replica in &mut self.replicas {
             replica.phase = Phase::Up;
@@ -128,7 +133,9 @@ impl<'a> Rollout<'a> {
             {
                 match outcome {
                     Outcome::Made(name, Ok(made)) => self.find(&name, |replica| replica.made(&made)),
-                    Outcome::Made(name, Err(_)) => self.find(&name, |replica| replica.phase = Phase::Launching),
+                    Outcome::Made(name, Err(_)) => {
+                        self.find(&name, |replica| replica.phase = Phase::Launching);
+                    }
                     Outcome::Retired(name, Ok(())) => self.replicas.retain(|one| one.name != name),
                     Outcome::Launched(..) | Outcome::Retired(..) => {}
                 }
@@ -173,7 +180,8 @@ impl<'a> Rollout<'a> {
             if left.is_zero() {
                 return Err(Error::rollout(self.stuck(recipe).await));
             }
-            let settled = self.replicas.iter().filter_map(|one| one.remaining(self.watch, recipe.settle(), now));
+            let settled =
+                self.replicas.iter().filter_map(|one| one.remaining(self.watch, recipe.settle(), now));
             let back = self.replicas.iter().filter(|one| one.is_new && one.phase == Phase::Up);
             let waits = settled.chain(back.filter_map(|one| one.comeback(self.watch, now)));
             let wait = waits.filter(|wait| !wait.is_zero()).min().unwrap_or(left).min(left);
@@ -196,7 +204,10 @@ impl<'a> Rollout<'a> {
 
     fn healthy(&self, recipe: &Recipe, now: Duration) -> usize {
         let settle = recipe.settle();
-        self.replicas.iter().filter(|one| one.is_new && one.phase == Phase::Up && one.is_healthy(self.watch, settle, now)).count()
+        self.replicas
+            .iter()
+            .filter(|one| one.is_new && one.phase == Phase::Up && one.is_healthy(self.watch, settle, now))
+            .count()
     }
 
     /// Replaces what has ended and does not come back, such as a replica that somebody stopped.
@@ -224,7 +235,9 @@ impl<'a> Rollout<'a> {
                         self.replicas[at].is_new = false;
                         continue;
                     }
-                    Trouble::Unhealthy { container } => (self.scene(recipe, replica, container).unhealthy().await, true),
+                    Trouble::Unhealthy { container } => {
+                        (self.scene(recipe, replica, container).unhealthy().await, true)
+                    }
                 };
                 tracing::debug!(replica = %replica.name, cause = ?failure.cause, exit_code = failure.exit_code, "a failure was counted");
                 // A replica that the engine does not bring back is replaced.
@@ -252,11 +265,20 @@ impl<'a> Rollout<'a> {
     /// Explains why nothing moves.
     async fn stuck(&self, recipe: &Recipe) -> Failure {
         let now = self.work.clock().monotonic();
-        let waiting = self.replicas.iter().find(|one| one.is_new && !one.is_healthy(self.watch, recipe.settle(), now));
+        let waiting =
+            self.replicas.iter().find(|one| one.is_new && !one.is_healthy(self.watch, recipe.settle(), now));
         let Some(replica) = waiting.or(self.replicas.first()) else {
-            return Failure::new(self.work.name, straddle_core::failure::Cause::TimedOut, "no replica was made in time");
+            return Failure::new(
+                self.work.name,
+                straddle_core::failure::Cause::TimedOut,
+                "no replica was made in time",
+            );
         };
-        let container = replica.template.main_container(self.work.name).map(|(name, _)| name.to_owned()).unwrap_or_default();
+        let container = replica
+            .template
+            .main_container(self.work.name)
+            .map(|(name, _)| name.to_owned())
+            .unwrap_or_default();
         self.scene(recipe, replica, &container).timed_out(recipe.policy.deadline_ms).await
     }
 
@@ -267,7 +289,8 @@ impl<'a> Rollout<'a> {
             let stands = replica.phase == Phase::Up;
             let settled = replica.is_healthy(self.watch, recipe.settle(), now);
             // An old replica whose health is bad keeps its traffic until a new one is there.
-            let limps = replica.is_admitted && !replica.is_new && replica.condition(self.watch) != Condition::Broken;
+            let limps =
+                replica.is_admitted && !replica.is_new && replica.condition(self.watch) != Condition::Broken;
             replica.is_admitted = stands && (settled || limps);
         }
         self.tell(recipe, document).await
@@ -275,7 +298,8 @@ impl<'a> Rollout<'a> {
 
     async fn tell(&mut self, recipe: &Recipe, document: Option<&DoorDocument>) -> Result<()> {
         let Some(document) = document else { return Ok(()) };
-        let admitted: BTreeSet<String> = self.replicas.iter().filter(|one| one.is_admitted).map(|one| one.name.clone()).collect();
+        let admitted: BTreeSet<String> =
+            self.replicas.iter().filter(|one| one.is_admitted).map(|one| one.name.clone()).collect();
         // Old replicas may listen on other ports: the door changes with the first new one.
         let new = self.replicas.iter().any(|one| one.is_admitted && one.revision == recipe.number);
         let old = self.replicas.iter().any(|one| one.is_admitted && one.revision != recipe.number);
@@ -297,7 +321,8 @@ impl<'a> Rollout<'a> {
         let now = self.work.clock().monotonic();
         let well = |one: &Replica| one.is_healthy(self.watch, recipe.settle(), now);
         let count = |is_new: bool, is_well: bool| {
-            let fits = |one: &&Replica| one.phase != Phase::Retiring && one.is_new == is_new && well(one) == is_well;
+            let fits =
+                |one: &&Replica| one.phase != Phase::Retiring && one.is_new == is_new && well(one) == is_well;
             u32::try_from(self.replicas.iter().filter(fits).count()).unwrap_or(u32::MAX)
         };
         let (old_healthy, old_other, new_healthy, new_other) =
@@ -328,9 +353,13 @@ impl<'a> Rollout<'a> {
 
     /// Chooses replicas to stop: first those that are not well, then the youngest.
     fn choose(&self, is_new: bool, number: u32, well: &impl Fn(&Replica) -> bool) -> Vec<usize> {
-        let fits = |one: &Replica| one.phase != Phase::Retiring && one.is_new == is_new && one.phase != Phase::Making;
-        let mut candidates: Vec<usize> = (0..self.replicas.len()).filter(|at| fits(&self.replicas[*at])).collect();
-        candidates.sort_by_key(|at| (well(&self.replicas[*at]), std::cmp::Reverse(self.replicas[*at].ordinal)));
+        let fits = |one: &Replica| {
+            one.phase != Phase::Retiring && one.is_new == is_new && one.phase != Phase::Making
+        };
+        let mut candidates: Vec<usize> =
+            (0..self.replicas.len()).filter(|at| fits(&self.replicas[*at])).collect();
+        candidates
+            .sort_by_key(|at| (well(&self.replicas[*at]), std::cmp::Reverse(self.replicas[*at].ordinal)));
         candidates.truncate(number as usize);
         candidates
     }
@@ -361,7 +390,12 @@ impl<'a> Rollout<'a> {
         let name = self.free_name(recipe);
         let Place::Live { ordinal, .. } = name.1 else { return std::future::pending().boxed() };
         let name = name.0;
-        self.replicas.push(Replica::planned(name.clone(), recipe.number, ordinal, Arc::clone(&recipe.template)));
+        self.replicas.push(Replica::planned(
+            name.clone(),
+            recipe.number,
+            ordinal,
+            Arc::clone(&recipe.template),
+        ));
         let work = self.work;
         async move {
             let made = making::make(work, &recipe.making(), &name).await;
@@ -389,7 +423,8 @@ impl<'a> Rollout<'a> {
     {
         let replica = &self.replicas[at];
         let (work, door) = (self.work, self.door.id());
-        let (name, group, template) = (replica.name.clone(), replica.group.clone(), Arc::clone(&replica.template));
+        let (name, group, template) =
+            (replica.name.clone(), replica.group.clone(), Arc::clone(&replica.template));
         let order = replica.order(&template).containers;
         let hold = replica.order(&template).hold;
         let drains = replica.condition(self.watch) != Condition::Broken;
@@ -472,7 +507,12 @@ impl<'a> Rollout<'a> {
     }
 
     /// Lets the door pass connections on to the healthy replicas of one revision only.
-    pub(super) async fn door_to(&mut self, revision: u64, recipe: &Recipe, document: Option<&DoorDocument>) -> Result<()> {
+    pub(super) async fn door_to(
+        &mut self,
+        revision: u64,
+        recipe: &Recipe,
+        document: Option<&DoorDocument>,
+    ) -> Result<()> {
         for replica in &mut self.replicas {
             replica.is_admitted &= replica.revision == revision;
         }
@@ -483,7 +523,12 @@ impl<'a> Rollout<'a> {
     }
 
     /// Stops the replicas that fit, all at once, and keeps what is worth keeping.
-    pub(super) async fn clear(&mut self, recipe: &Recipe, desired: u32, goes: impl Fn(&Replica) -> bool) -> Result<()> {
+    pub(super) async fn clear(
+        &mut self,
+        recipe: &Recipe,
+        desired: u32,
+        goes: impl Fn(&Replica) -> bool,
+    ) -> Result<()> {
         let mut tasks: FuturesUnordered<BoxFuture<'_, Outcome>> = FuturesUnordered::new();
         for at in 0..self.replicas.len() {
             if goes(&self.replicas[at]) {
@@ -512,7 +557,9 @@ async fn keep(work: &Work<'_>, order: &stopping::Order<'_>, place: Place) -> Res
     let mut renames: Vec<(String, String)> = Vec::new();
     match &order.hold {
         Some(hold) => {
-            renames.extend(order.containers.iter().map(|(container, id)| (id.clone(), names::member(&name, container))));
+            renames.extend(
+                order.containers.iter().map(|(container, id)| (id.clone(), names::member(&name, container))),
+            );
             // The one that says what the group is comes last: until then it is still seen under its old name.
             renames.push((hold.clone(), name));
         }

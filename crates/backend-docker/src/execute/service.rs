@@ -48,7 +48,8 @@ struct Previous {
 /// Brings a service to what a step says.
 pub(super) async fn deploy(work: &Work<'_>, payload: &Value) -> Result<String> {
     let ServiceStep { document, replace, pinned } = from_value(payload)?;
-    let ServiceDocument { mut template, replicas, door: door_document, rollout, images, port_names: _ } = document;
+    let ServiceDocument { mut template, replicas, door: door_document, rollout, images, port_names: _ } =
+        document;
     pull::images(work, &mut template, &images, pinned).await?;
     let since = work.clock().now();
     let mut live = Live::read_containers(work.client(), work.scope).await?;
@@ -60,9 +61,15 @@ pub(super) async fn deploy(work: &Work<'_>, payload: &Value) -> Result<String> {
     let number = service.number_for(&template.hash());
     let recipe = recipe(work, template, number, rollout).await?;
     let previous = previous(&service, number, replicas);
-    let stood = service.replicas().any(|group| group.revision() == number && group.condition() == Condition::Healthy);
+    let stood =
+        service.replicas().any(|group| group.revision() == number && group.condition() == Condition::Healthy);
 
-    let watch = Watch::open(work.client().clone(), labels::filters(work.scope), Arc::clone(&work.context.clock), since);
+    let watch = Watch::open(
+        work.client().clone(),
+        labels::filters(work.scope),
+        Arc::clone(&work.context.clock),
+        since,
+    );
     let mut change = begin(work, &watch, &service, &recipe, replicas, &replace);
     let outcome = async {
         if let Some(document) = &door_document {
@@ -112,7 +119,12 @@ async fn read_door(work: &Work<'_>, service: &mut LiveService) -> Result<()> {
 }
 
 /// Gets everything together that replicas are made of.
-async fn recipe(work: &Work<'_>, template: TemplateDocument, number: u64, policy: RolloutDocument) -> Result<Recipe> {
+async fn recipe(
+    work: &Work<'_>,
+    template: TemplateDocument,
+    number: u64,
+    policy: RolloutDocument,
+) -> Result<Recipe> {
     let secrets = secrets::resolve(work.resolver(), work.name, &template)?;
     let mask = Mask::new(secrets.values());
     let needs_helper = template.needs_hold() || template.needs_probe();
@@ -135,15 +147,22 @@ fn previous(service: &LiveService, number: u64, wanted: u32) -> Option<Previous>
         door: service.door.as_ref().map(|door| door.document.clone()),
     };
     let other = |group: &&Group| group.revision() != number;
-    if let Some(standing) = service.standing().filter(other).max_by_key(|group| (group.lead.created, group.revision())) {
+    if let Some(standing) =
+        service.standing().filter(other).max_by_key(|group| (group.lead.created, group.revision()))
+    {
         let resumed = service.replicas().any(|group| group.revision() == number);
         let count = service.replicas().filter(|group| group.revision() == standing.revision()).count();
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         return Some(of(standing, if resumed { wanted.max(count) } else { count }));
     }
     let well = service.replicas().any(|group| group.condition() == Condition::Healthy);
-    let kept = service.groups.iter().filter(|group| matches!(group.place, Place::Kept { .. }) && group.revision() != number);
-    kept.max_by_key(|group| group.revision()).filter(|_| !well && service.replicas().next().is_some()).map(|group| of(group, wanted))
+    let kept = service
+        .groups
+        .iter()
+        .filter(|group| matches!(group.place, Place::Kept { .. }) && group.revision() != number);
+    kept.max_by_key(|group| group.revision())
+        .filter(|_| !well && service.replicas().next().is_some())
+        .map(|group| of(group, wanted))
 }
 
 /// Takes up what there is of a service.
@@ -164,7 +183,9 @@ fn begin<'a>(
             watch.seed(container);
         }
         match group.place {
-            Place::Live { ordinal: 0, revision } if revision == recipe.number && desired == 0 => drop(kept.insert(group.place)),
+            Place::Live { ordinal: 0, revision } if revision == recipe.number && desired == 0 => {
+                kept.insert(group.place);
+            }
             Place::Live { ordinal, revision } => {
                 let mut replica = Replica::found(group, ordinal, told.contains(group.name()));
                 let well = matches!(group.condition(), Condition::Healthy | Condition::Starting);
@@ -172,7 +193,9 @@ fn begin<'a>(
                 replica.is_new = wanted && well && !replace.iter().any(|name| name == group.name());
                 replicas.push(replica);
             }
-            Place::Kept { .. } => drop(kept.insert(group.place)),
+            Place::Kept { .. } => {
+                kept.insert(group.place);
+            }
             // A newer failure of the same revision takes the place of the older one.
             Place::Failed { .. } => {}
         }
@@ -205,7 +228,9 @@ async fn give_up(
         explain::compare(failure, &previous.template, &recipe.template, previous.revision);
     }
     if let Some(failure) = error.failure() {
-        work.context.events.send(Event::FailureSeen { step: work.step_id, failure: Box::new(failure.clone()) });
+        work.context
+            .events
+            .send(Event::FailureSeen { step: work.step_id, failure: Box::new(failure.clone()) });
     }
     if !recipe.policy.rollback {
         return error;
@@ -231,7 +256,12 @@ async fn give_up(
 }
 
 /// Brings the revision before back to its number of replicas.
-async fn go_back(change: &mut Rollout<'_>, failed: &Recipe, previous: Previous, door: Option<&DoorDocument>) -> Result<RolledBack> {
+async fn go_back(
+    change: &mut Rollout<'_>,
+    failed: &Recipe,
+    previous: Previous,
+    door: Option<&DoorDocument>,
+) -> Result<RolledBack> {
     let work = change.work;
     let Previous { mut template, revision, replicas, rollout, door: previous_door } = previous;
     pull::images(work, &mut template, &BTreeMap::<String, ImageSource>::new(), true).await?;
@@ -274,8 +304,12 @@ async fn stay(change: &mut Rollout<'_>, recipe: &Recipe, stood: bool) -> Result<
     }
     let now = change.work.clock().monotonic();
     let settle = std::time::Duration::from_millis(recipe.policy.settle_ms);
-    let well: Vec<String> =
-        change.replicas.iter().filter(|one| one.is_healthy(change.watch, settle, now)).map(|one| one.name.clone()).collect();
+    let well: Vec<String> = change
+        .replicas
+        .iter()
+        .filter(|one| one.is_healthy(change.watch, settle, now))
+        .map(|one| one.name.clone())
+        .collect();
     change.clear(recipe, 1, |replica| !well.contains(&replica.name)).await?;
     let count = u32::try_from(well.len()).unwrap_or(u32::MAX);
     Ok(RolledBack { revision: Some(recipe.number), healthy: count, desired: count })
@@ -291,7 +325,8 @@ async fn record(work: &Work<'_>, recipe: &Recipe) -> Result<()> {
 async fn tidy(work: &Work<'_>, current: u64) -> Result<()> {
     let mut live = Live::read_containers(work.client(), work.scope).await?;
     let service = live.services.remove(work.name).unwrap_or_default();
-    let mut numbers: Vec<u64> = service.groups.iter().map(Group::revision).filter(|number| *number != current).collect();
+    let mut numbers: Vec<u64> =
+        service.groups.iter().map(Group::revision).filter(|number| *number != current).collect();
     numbers.sort_unstable_by(|left, right| right.cmp(left));
     numbers.dedup();
     let old: BTreeSet<u64> = numbers.into_iter().skip(KEPT_REVISIONS.saturating_sub(1)).collect();
@@ -299,13 +334,18 @@ async fn tidy(work: &Work<'_>, current: u64) -> Result<()> {
     let goes = |group: &&Group| match group.place {
         Place::Live { ordinal: 0, .. } => runs,
         Place::Live { .. } => false,
-        Place::Kept { revision } | Place::Failed { revision } => revision == current || old.contains(&revision),
+        Place::Kept { revision } | Place::Failed { revision } => {
+            revision == current || old.contains(&revision)
+        }
     };
-    try_join_all(service.groups.iter().filter(goes).map(|group| async {
-        stopping::remove_group(work.client(), &group.group, &Order::of(group)).await
-    }))
+    try_join_all(
+        service.groups.iter().filter(goes).map(|group| async {
+            stopping::remove_group(work.client(), &group.group, &Order::of(group)).await
+        }),
+    )
     .await?;
-    stopping::remove_ids(work.client(), service.debris.into_iter().map(|container| container.id).collect()).await
+    stopping::remove_ids(work.client(), service.debris.into_iter().map(|container| container.id).collect())
+        .await
 }
 
 /// Removes a service: its door first, so that nothing new comes in.
@@ -321,6 +361,7 @@ pub(super) async fn remove(work: &Work<'_>) -> Result<String> {
         stopping::remove_group(work.client(), &group.group, &order).await
     }))
     .await?;
-    stopping::remove_ids(work.client(), service.debris.into_iter().map(|container| container.id).collect()).await?;
+    stopping::remove_ids(work.client(), service.debris.into_iter().map(|container| container.id).collect())
+        .await?;
     Ok("removed".to_owned())
 }

@@ -19,7 +19,8 @@ pub(crate) struct Order<'a> {
 
 impl<'a> Order<'a> {
     pub(crate) fn of(group: &'a Group) -> Self {
-        let containers = group.containers.iter().map(|(name, container)| (name.clone(), container.id.clone())).collect();
+        let containers =
+            group.containers.iter().map(|(name, container)| (name.clone(), container.id.clone())).collect();
         let hold = group.template.needs_hold().then(|| group.lead.id.clone());
         Self { template: &group.template, containers, hold }
     }

@@ -96,7 +96,8 @@ pub(super) async fn run_step(work: &Work<'_>, payload: &Value) -> Result<String>
     }
     let hash = template.hash();
     let runs = live.tasks.remove(work.name).unwrap_or_default();
-    let done = |run: &Run| run.group.hash == hash && run.group.exit_code().is_some_and(|code| code == 0 || any_exit);
+    let done =
+        |run: &Run| run.group.hash == hash && run.group.exit_code().is_some_and(|code| code == 0 || any_exit);
     if let Some(run) = runs.iter().find(|run| done(run)) {
         return Ok(format!("exit {}", run.group.exit_code().unwrap_or_default()));
     }
@@ -114,7 +115,8 @@ pub(super) async fn run_step(work: &Work<'_>, payload: &Value) -> Result<String>
         if is_last {
             // Kept, so that its output can be read; the next run takes its place.
             remove_runs(work, &runs).await?;
-            let mut failure = finished.failure.unwrap_or_else(|| Failure::new(work.name, Cause::Exited, "it failed"));
+            let mut failure =
+                finished.failure.unwrap_or_else(|| Failure::new(work.name, Cause::Exited, "it failed"));
             failure.count = attempt;
             return Err(Error::rollout(failure));
         }
@@ -136,7 +138,8 @@ async fn remove_runs(work: &Work<'_>, runs: &[Run]) -> Result<()> {
 pub(super) async fn remove(work: &Work<'_>) -> Result<String> {
     let mut live = Live::read_containers(work.client(), work.scope).await?;
     let runs = live.tasks.remove(work.name).unwrap_or_default();
-    try_join_all(runs.iter().map(|run| async { stop_group(work.client(), &Order::of(&run.group)).await })).await?;
+    try_join_all(runs.iter().map(|run| async { stop_group(work.client(), &Order::of(&run.group)).await }))
+        .await?;
     remove_runs(work, &runs).await?;
     Ok("removed".to_owned())
 }
@@ -144,7 +147,12 @@ pub(super) async fn remove(work: &Work<'_>) -> Result<String> {
 /// Makes sure that a template's images are there, then runs it once; the containers are left as they ended.
 ///
 /// When the run is cancelled, its time is over or it cannot be started, its containers are removed.
-pub(crate) async fn run_once(work: &Work<'_>, template: &TemplateDocument, number: u32, options: &RunOptions) -> Result<Finished> {
+pub(crate) async fn run_once(
+    work: &Work<'_>,
+    template: &TemplateDocument,
+    number: u32,
+    options: &RunOptions,
+) -> Result<Finished> {
     let secrets = secrets::resolve(work.resolver(), work.name, template)?;
     let mask = Mask::new(secrets.values());
     let needs_helper = template.needs_hold() || template.needs_probe();
@@ -165,9 +173,18 @@ pub(crate) async fn run_once(work: &Work<'_>, template: &TemplateDocument, numbe
         mask: &mask,
         helper: helper.as_deref(),
         probe_volume: probe_volume.as_deref(),
-        special: Some(Special { container: main, command: options.command.as_deref(), environment: &options.environment }),
+        special: Some(Special {
+            container: main,
+            command: options.command.as_deref(),
+            environment: &options.environment,
+        }),
     };
-    let watch = Watch::open(work.client().clone(), labels::filters(work.scope), Arc::clone(&work.context.clock), work.clock().now());
+    let watch = Watch::open(
+        work.client().clone(),
+        labels::filters(work.scope),
+        Arc::clone(&work.context.clock),
+        work.clock().now(),
+    );
     let (name, made) = make(work, &making, number).await?;
     let owned = OwnedOrder { template: template.clone(), made };
     let ended = follow(work, &making, &watch, &owned.made, main, options).await;
@@ -176,8 +193,15 @@ pub(crate) async fn run_once(work: &Work<'_>, template: &TemplateDocument, numbe
         Ok((container, exit)) => {
             let id = owned.made.containers.get(&container).map(String::as_str);
             let document = template.containers.get(&container);
-            let scene =
-                Scene { client: work.client(), mask: &mask, workload: work.name, group: &name, container: &container, id, document };
+            let scene = Scene {
+                client: work.client(),
+                mask: &mask,
+                workload: work.name,
+                group: &name,
+                container: &container,
+                id,
+                document,
+            };
             let failure = if exit.code == 0 { None } else { Some(scene.exited(exit).await) };
             // The others end with the one that the run is about.
             stop_group(work.client(), &order).await?;
@@ -231,11 +255,16 @@ async fn follow(
             }
         }
     };
-    let essential: Vec<(&String, &String)> =
-        made.containers.iter().filter(|(name, _)| making.template.containers.get(*name).is_some_and(|one| one.essential)).collect();
+    let essential: Vec<(&String, &String)> = made
+        .containers
+        .iter()
+        .filter(|(name, _)| making.template.containers.get(*name).is_some_and(|one| one.essential))
+        .collect();
     let ended = async {
         let ends = essential.iter().map(|(name, id)| {
-            Box::pin(async move { ((*name).clone(), watch.until(id, |seen| seen.exits.last().copied()).await) })
+            Box::pin(
+                async move { ((*name).clone(), watch.until(id, |seen| seen.exits.last().copied()).await) },
+            )
         });
         let (first, _, _) = futures_util::future::select_all(ends).await;
         first

@@ -3,12 +3,12 @@
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use straddle_core::{
     model::{
-        Capabilities, Condition, ConfigFile, Container, ContainerPort, CpuAmount, LogMode, Logging, MemoryAmount, PullPolicy, Restart,
-        RestartMode, TaskTemplate,
+        Capabilities, Condition, ConfigFile, Container, ContainerPort, CpuAmount, LogMode, Logging,
+        MemoryAmount, PullPolicy, Restart, RestartMode, TaskTemplate,
     },
     path::FieldPath,
     spec::Template,
-    units::{EnvName, SecretRef},
+    units::{EnvName, SecretRef, Timespan},
 };
 
 use super::{
@@ -20,7 +20,8 @@ use super::{
 use crate::{
     client::body,
     document::{
-        ConditionDocument, ContainerDocument, FileDocument, ImageSource, LoggingDocument, Pull, RestartDocument, UlimitDocument,
+        ConditionDocument, ContainerDocument, FileDocument, ImageSource, LoggingDocument, Pull,
+        RestartDocument, UlimitDocument,
     },
     facts,
 };
@@ -89,11 +90,12 @@ pub(super) fn container(
     document.image_id = around.facts.text(&facts::image(image.as_str())).map(str::to_owned);
     out.map(field.child("image"), &[&own.child("image")]);
     document.command = words(out, around, &field.child("command"), &own.child("command"), command.as_deref());
-    document.entrypoint = words(out, around, &field.child("entrypoint"), &own.child("entrypoint"), entrypoint.as_deref());
+    document.entrypoint =
+        words(out, around, &field.child("entrypoint"), &own.child("entrypoint"), entrypoint.as_deref());
     document.user = user.as_ref().map(ToString::to_string);
     document.workdir = workdir.as_ref().map(ToString::to_string);
     document.gpu = gpu.map(i64::from);
-    document.start_timeout_ms = start_timeout.map(|time| time.millis());
+    document.start_timeout_ms = start_timeout.map(Timespan::millis);
     document.stop_signal = stop_signal.as_ref().map(ToString::to_string);
     for (given, key, native) in [
         (user.is_some(), "user", "user"),
@@ -113,7 +115,8 @@ pub(super) fn container(
         }
     }
     document.essential = template.is_essential(name);
-    (document.read_only_root, document.privileged, document.init, document.tty) = (*read_only_root, *privileged, *init, *tty);
+    (document.read_only_root, document.privileged, document.init, document.tty) =
+        (*read_only_root, *privileged, *init, *tty);
     document.stop_grace_ms = stop_grace.unwrap_or(template.stop.grace).millis();
 
     for (at, file) in env_files.iter().enumerate() {
@@ -123,10 +126,16 @@ pub(super) fn container(
     environment(out, around, field, own, env, &mut document);
     for (name, secret) in secrets {
         let path = field.child("secrets").child(name.as_str());
-        if let Some(reference) = secret::secret(out, &path, &own.child("secrets").child(name.as_str()), secret) {
+        if let Some(reference) =
+            secret::secret(out, &path, &own.child("secrets").child(name.as_str()), secret)
+        {
             document.env.remove(name.as_str());
             document.secrets.insert(name.to_string(), reference);
-            out.adapted("docker/secret-in-environment", path, "whoever may inspect containers on this engine sees its value");
+            out.adapted(
+                "docker/secret-in-environment",
+                path,
+                "whoever may inspect containers on this engine sees its value",
+            );
         }
     }
     for (at, file) in files {
@@ -138,7 +147,9 @@ pub(super) fn container(
     for (at, secret) in secret_files {
         let field = field.child("secret_files").child(at.as_str());
         writable(out, &field, at.as_str(), *read_only_root);
-        if let Some(reference) = secret::secret(out, &field, &own.child("secret_files").child(at.as_str()), secret) {
+        if let Some(reference) =
+            secret::secret(out, &field, &own.child("secret_files").child(at.as_str()), secret)
+        {
             document.secret_files.insert(at.to_string(), reference);
         }
     }
@@ -152,15 +163,20 @@ pub(super) fn container(
         document.ports.push(format!("{protocol}/{port}"));
     }
     if let Some(model_health) = health {
-        document.health = health::health(out, &field.child("health"), &own.child("health"), model, model_health);
+        document.health =
+            health::health(out, &field.child("health"), &own.child("health"), model, model_health);
     }
     for (name, condition) in depends_on {
-        out.map(field.child("depends_on").child(name.as_str()), &[&own.child("depends_on").child(name.as_str())]);
+        out.map(
+            field.child("depends_on").child(name.as_str()),
+            &[&own.child("depends_on").child(name.as_str())],
+        );
         document.depends_on.insert(name.to_string(), condition_of(*condition));
     }
     if let Some(CpuAmount { reservation, limit }) = cpu {
         let field = field.child("cpu");
-        document.cpu_shares = reservation.and_then(|cpu| i64::try_from((cpu.nanos() * SHARES).div_ceil(1_000_000_000)).ok());
+        document.cpu_shares =
+            reservation.and_then(|cpu| i64::try_from((cpu.nanos() * SHARES).div_ceil(1_000_000_000)).ok());
         document.nano_cpus = limit.and_then(|cpu| i64::try_from(cpu.nanos()).ok());
         out.map(field.child("reservation"), &[&own.child("cpu_shares")]);
         out.map(field.child("limit"), &[&own.child("nano_cpus")]);
@@ -173,17 +189,21 @@ pub(super) fn container(
         out.map(field.child("limit"), &[&own.child("memory")]);
     }
     for (target, one) in volumes {
-        let (field, place) = (field.child("volumes").child(target.as_str()), own.child("volumes").child(target.as_str()));
+        let (field, place) =
+            (field.child("volumes").child(target.as_str()), own.child("volumes").child(target.as_str()));
         if let Some(mounted) = mount::mount(out, around, group, &field, &place, one) {
             document.volumes.insert(target.to_string(), mounted);
         }
     }
     for (name, limit) in ulimits {
-        let (field, place) = (field.child("ulimits").child(name.as_str()), own.child("ulimits").child(name.as_str()));
+        let (field, place) =
+            (field.child("ulimits").child(name.as_str()), own.child("ulimits").child(name.as_str()));
         out.map(field.child("soft"), &[&place.child("soft")]);
         out.map(field.child("hard"), &[&place.child("hard")]);
         let number = |limit: u64| i64::try_from(limit).unwrap_or(-1);
-        document.ulimits.insert(name.to_string(), UlimitDocument { soft: number(limit.soft), hard: number(limit.hard) });
+        document
+            .ulimits
+            .insert(name.to_string(), UlimitDocument { soft: number(limit.soft), hard: number(limit.hard) });
     }
     if let Some(Capabilities { add, drop }) = capabilities {
         let field = field.child("capabilities");
@@ -203,7 +223,8 @@ pub(super) fn container(
             document.sysctls.insert(name.to_string(), value.clone());
         }
     }
-    document.restart = restart_of(out, &field.child("restart"), &own.child("restart"), restart.as_ref(), document.essential);
+    document.restart =
+        restart_of(out, &field.child("restart"), &own.child("restart"), restart.as_ref(), document.essential);
     source.pull = match pull {
         PullPolicy::Always => Pull::Always,
         PullPolicy::IfMissing => Pull::IfMissing,
@@ -269,7 +290,13 @@ fn writable(out: &mut Output, field: &FieldPath, path: &str, read_only_root: boo
     }
 }
 
-fn config_file(out: &mut Output, around: &Around<'_>, field: &FieldPath, place: &Place, file: &ConfigFile) -> FileDocument {
+fn config_file(
+    out: &mut Output,
+    around: &Around<'_>,
+    field: &FieldPath,
+    place: &Place,
+    file: &ConfigFile,
+) -> FileDocument {
     let ConfigFile { content, source, mode } = file;
     let mut document = FileDocument { content: None, base64: None, mode: mode.to_string() };
     out.map(field.child("mode"), &[&place.child("mode")]);
@@ -297,7 +324,13 @@ fn condition_of(condition: Condition) -> ConditionDocument {
     }
 }
 
-fn restart_of(out: &mut Output, field: &FieldPath, place: &Place, restart: Option<&Restart>, essential: bool) -> RestartDocument {
+fn restart_of(
+    out: &mut Output,
+    field: &FieldPath,
+    place: &Place,
+    restart: Option<&Restart>,
+    essential: bool,
+) -> RestartDocument {
     let Some(Restart { on, ignored_exit_codes, after_running }) = restart else {
         // An essential container has to come back without anybody watching; what may end, ends.
         return if essential { RestartDocument::UnlessStopped } else { RestartDocument::No };
@@ -318,13 +351,19 @@ fn restart_of(out: &mut Output, field: &FieldPath, place: &Place, restart: Optio
     }
 }
 
-fn logging_of(out: &mut Output, field: &FieldPath, place: &Place, logging: &Logging) -> Option<LoggingDocument> {
+fn logging_of(
+    out: &mut Output,
+    field: &FieldPath,
+    place: &Place,
+    logging: &Logging,
+) -> Option<LoggingDocument> {
     let Logging { driver, mode, buffer, options, secret_options } = logging;
     let options_place = place.child("options");
     if let Some(cloud) = driver.as_deref().filter(|driver| CLOUD_DRIVERS.contains(driver)) {
         let message = format!("the engine's own driver is used: `{cloud}` needs the cloud");
         out.adapted("docker/log-driver", field.child("driver"), message);
-        let leaves = [(mode.is_some(), "mode"), (buffer.is_some(), "buffer")].into_iter().filter(|(given, _)| *given);
+        let leaves =
+            [(mode.is_some(), "mode"), (buffer.is_some(), "buffer")].into_iter().filter(|(given, _)| *given);
         let mut fields: Vec<FieldPath> = leaves.map(|(_, key)| field.child(key)).collect();
         fields.extend(options.keys().map(|key| field.child("options").child(key.as_str())));
         fields.extend(secret_options.keys().map(|key| field.child("secret_options").child(key.as_str())));
@@ -333,7 +372,8 @@ fn logging_of(out: &mut Output, field: &FieldPath, place: &Place, logging: &Logg
         }
         return None;
     }
-    let mut document = LoggingDocument { driver: driver.clone(), options: options.clone(), ..LoggingDocument::default() };
+    let mut document =
+        LoggingDocument { driver: driver.clone(), options: options.clone(), ..LoggingDocument::default() };
     if driver.is_some() {
         out.map(field.child("driver"), &[&place.child("driver")]);
     }
@@ -355,7 +395,9 @@ fn logging_of(out: &mut Output, field: &FieldPath, place: &Place, logging: &Logg
     for (key, reference) in secret_options {
         let reference: &SecretRef = reference;
         let place = place.child("secret_options").child(key);
-        if let Some(reference) = secret::reference(out, &field.child("secret_options").child(key.as_str()), &place, reference) {
+        if let Some(reference) =
+            secret::reference(out, &field.child("secret_options").child(key.as_str()), &place, reference)
+        {
             document.secret_options.insert(key.clone(), reference);
         }
     }

@@ -10,30 +10,69 @@ use super::output::{Output, Place};
 use crate::document::HealthDocument;
 
 /// Translates a health check. Docker knows one kind of check for one purpose, a command: the others run the helper in the container.
-pub(super) fn health(out: &mut Output, field: &FieldPath, place: &Place, container: &Container, health: &Health) -> Option<HealthDocument> {
+pub(super) fn health(
+    out: &mut Output,
+    field: &FieldPath,
+    place: &Place,
+    container: &Container,
+    health: &Health,
+) -> Option<HealthDocument> {
     let Health { probe, startup, readiness, liveness } = health;
     for (key, special) in [("startup", startup), ("readiness", readiness), ("liveness", liveness)] {
         if special.is_some() {
-            out.elsewhere("docker/health-purpose", field.child(key), "Docker has one check for every purpose");
+            out.elsewhere(
+                "docker/health-purpose",
+                field.child(key),
+                "Docker has one check for every purpose",
+            );
         }
     }
-    let Probe { exec, http, tcp, grpc, port, status, headers, grpc_service, interval, timeout, failures, start_period } = probe;
+    let Probe {
+        exec,
+        http,
+        tcp,
+        grpc,
+        port,
+        status,
+        headers,
+        grpc_service,
+        interval,
+        timeout,
+        failures,
+        start_period,
+    } = probe;
     let Some(kind) = chosen(probe) else {
         // Only checks for special purposes are given.
         for key in ["interval", "timeout", "failures", "start_period"] {
-            out.elsewhere("docker/health-purpose", field.child(key), "there is no check that holds for every purpose");
+            out.elsewhere(
+                "docker/health-purpose",
+                field.child(key),
+                "there is no check that holds for every purpose",
+            );
         }
         return None;
     };
     let test = place.child("test");
     let seconds = format!("{}ms", timeout.millis());
     let number = |name: &str| {
-        container.ports.iter().find(|port| port.name.as_ref().is_some_and(|own| own.as_str() == name)).map(|port| port.port.to_string())
+        container
+            .ports
+            .iter()
+            .find(|port| port.name.as_ref().is_some_and(|own| own.as_str() == name))
+            .map(|port| port.port.to_string())
     };
     let only = || container.ports.first().map(|port| port.port.to_string());
     let mut command = vec!["CMD".to_owned()];
     let helper = |command: &mut Vec<String>, kind: &str, port: Option<String>| {
-        let words = [straddle_helper::PROGRAM, "probe", kind, "--port", &port.unwrap_or_default(), "--timeout", &seconds];
+        let words = [
+            straddle_helper::PROGRAM,
+            "probe",
+            kind,
+            "--port",
+            &port.unwrap_or_default(),
+            "--timeout",
+            &seconds,
+        ];
         command.extend(words.map(str::to_owned));
     };
     match kind {
@@ -90,5 +129,7 @@ pub(super) fn health(out: &mut Output, field: &FieldPath, place: &Place, contain
 /// Returns the kind that is used: a command needs nothing from us, the others need the helper.
 fn chosen(probe: &Probe) -> Option<ProbeKind> {
     let given = probe.kinds();
-    [ProbeKind::Exec, ProbeKind::Http, ProbeKind::Grpc, ProbeKind::Tcp].into_iter().find(|kind| given.contains(kind))
+    [ProbeKind::Exec, ProbeKind::Http, ProbeKind::Grpc, ProbeKind::Tcp]
+        .into_iter()
+        .find(|kind| given.contains(kind))
 }

@@ -21,6 +21,7 @@ use straddle_core::{
     platform::{Desired, Facts, Footprint, Resource, ResourceKey, Translation},
     scope::Scope,
     spec::{Address, Template},
+    units::Name,
 };
 
 use self::output::{Output, Place};
@@ -52,14 +53,17 @@ impl Around<'_> {
     /// Fills the addresses of services into a text; one that does not resolve gets a finding at the field.
     fn fill(&self, out: &mut Output, field: &FieldPath, text: &Template) -> String {
         let address = |name: &str, what: &Address| -> Result<String, String> {
-            let service = self.app.services.get(name).ok_or_else(|| format!("there is no service `{name}`"))?;
+            let service =
+                self.app.services.get(name).ok_or_else(|| format!("there is no service `{name}`"))?;
             let mut ports = service.template.ports().peekable();
             if ports.peek().is_none() {
                 return Err(format!("`{name}` has no ports, so that nothing can connect to it"));
             }
             match what {
                 Address::Host => Ok(name.to_owned()),
-                Address::Port(None) => ports.next().map(|(_, port)| port.port.to_string()).ok_or_else(String::new),
+                Address::Port(None) => {
+                    ports.next().map(|(_, port)| port.port.to_string()).ok_or_else(String::new)
+                }
                 Address::Port(Some(port)) => service
                     .template
                     .port(port)
@@ -91,7 +95,8 @@ pub(crate) fn translate(app: &App, scope: &Scope, facts: &Facts, has_helper: boo
     let place = Place::root(network.clone()).child("name");
     out.map(FieldPath::root().child("app"), &[&place]);
     let document = to_value(&NetworkDocument { name: around.names.network().to_owned() });
-    let mut resources = vec![Resource { key: network.clone(), document, depends_on: Vec::new(), summary: String::new() }];
+    let mut resources =
+        vec![Resource { key: network.clone(), document, depends_on: Vec::new(), summary: String::new() }];
     names_of_workloads(&mut out, app);
     let mut workloads = Vec::new();
     for workload in in_order(app) {
@@ -106,7 +111,8 @@ pub(crate) fn translate(app: &App, scope: &Scope, facts: &Facts, has_helper: boo
     let volumes: Vec<ResourceKey> = resources.iter().skip(1).map(|resource| resource.key.clone()).collect();
     for mut resource in workloads {
         resource.depends_on.insert(0, network.clone());
-        let used: Vec<_> = volumes.iter().filter(|key| uses(&resource, &around.names.volume(&key.name))).cloned().collect();
+        let used: Vec<_> =
+            volumes.iter().filter(|key| uses(&resource, &around.names.volume(&key.name))).cloned().collect();
         resource.depends_on.extend(used);
         resources.push(resource);
     }
@@ -126,10 +132,14 @@ pub(crate) fn translate(app: &App, scope: &Scope, facts: &Facts, has_helper: boo
 
 /// Returns whether a document mounts a volume of the engine.
 fn uses(resource: &Resource, volume: &str) -> bool {
-    let containers = resource.document.pointer("/template/containers").and_then(|containers| containers.as_object());
+    let containers =
+        resource.document.pointer("/template/containers").and_then(|containers| containers.as_object());
     containers.into_iter().flat_map(serde_json::Map::values).any(|container| {
         let mounts = container.get("volumes").and_then(|volumes| volumes.as_object());
-        mounts.into_iter().flat_map(serde_json::Map::values).any(|mount| mount.get("source").is_some_and(|source| source == volume))
+        mounts
+            .into_iter()
+            .flat_map(serde_json::Map::values)
+            .any(|mount| mount.get("source").is_some_and(|source| source == volume))
     })
 }
 
@@ -139,8 +149,9 @@ fn in_order(app: &App) -> Vec<straddle_core::model::Workload<'_>> {
     let mut placed: BTreeSet<&str> = BTreeSet::new();
     let mut order = Vec::with_capacity(waiting.len());
     while !waiting.is_empty() {
-        let (ready, rest): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|one| one.template.after.keys().all(|name| placed.contains(name.as_str())));
+        let (ready, rest): (Vec<_>, Vec<_>) = waiting
+            .into_iter()
+            .partition(|one| one.template.after.keys().all(|name| placed.contains(name.as_str())));
         if ready.is_empty() {
             // The rules of the model refuse a circle.
             order.extend(rest);
@@ -158,7 +169,12 @@ fn names_of_workloads(out: &mut Output, app: &App) {
     let all: Vec<_> = app.workloads().collect();
     for (at, workload) in all.iter().enumerate() {
         if names::is_reserved(workload.name.as_str()) {
-            out.blocked("docker/name-collision", workload.path(), "containers of this name hold leases", "give it another name");
+            out.blocked(
+                "docker/name-collision",
+                workload.path(),
+                "containers of this name hold leases",
+                "give it another name",
+            );
         }
         for other in &all[at + 1..] {
             if names::collide(workload.name.as_str(), other.name.as_str()) {
@@ -170,17 +186,23 @@ fn names_of_workloads(out: &mut Output, app: &App) {
 }
 
 /// Makes the persistent volumes, those that are only mounted by name included.
-fn volume_resources(out: &mut Output, around: &Around<'_>, declared: &BTreeMap<straddle_core::units::Name, Volume>) -> Vec<Resource> {
+fn volume_resources(
+    out: &mut Output,
+    around: &Around<'_>,
+    declared: &BTreeMap<Name, Volume>,
+) -> Vec<Resource> {
     let mut resources = Vec::new();
     let fallback = Volume::default();
-    let names: BTreeSet<&str> = declared.keys().map(|name| name.as_str()).chain(around.mounted.iter().map(String::as_str)).collect();
+    let names: BTreeSet<&str> =
+        declared.keys().map(Name::as_str).chain(around.mounted.iter().map(String::as_str)).collect();
     for name in names {
         let volume = declared.get(name).unwrap_or(&fallback);
         let path = FieldPath::root().child("volumes").child(name);
         let key = ResourceKey::new(VOLUME, name);
         mount::volume(out, &path, &Place::root(key.clone()), volume, around.mounted.contains(name));
         if matches!(volume.kind(), VolumeKind::Persistent) {
-            let document = to_value(&VolumeDocument { name: around.names.volume(name), driver: volume.class.clone() });
+            let document =
+                to_value(&VolumeDocument { name: around.names.volume(name), driver: volume.class.clone() });
             resources.push(Resource { key, document, depends_on: Vec::new(), summary: String::new() });
         }
     }
@@ -189,10 +211,25 @@ fn volume_resources(out: &mut Output, around: &Around<'_>, declared: &BTreeMap<s
 
 fn notes() -> Vec<Note> {
     vec![
-        Note::new("docker/restart-in-place", "an essential container that exits is restarted in place; the rest of its task goes on"),
-        Note::new("docker/unwatched-health", "a replica that turns unhealthy after its rollout keeps its traffic until the next command replaces it"),
-        Note::new("docker/unwatched-rollback", "a failed rollout is rolled back by the command that watches it; nobody else does"),
-        Note::new("docker/door", "a service that has ports gets one more container, which passes connections on to its healthy replicas"),
-        Note::new("docker/image-health", "a health check that an image brings is switched off; only those of the spec count"),
+        Note::new(
+            "docker/restart-in-place",
+            "an essential container that exits is restarted in place; the rest of its task goes on",
+        ),
+        Note::new(
+            "docker/unwatched-health",
+            "a replica that turns unhealthy after its rollout keeps its traffic until the next command replaces it",
+        ),
+        Note::new(
+            "docker/unwatched-rollback",
+            "a failed rollout is rolled back by the command that watches it; nobody else does",
+        ),
+        Note::new(
+            "docker/door",
+            "a service that has ports gets one more container, which passes connections on to its healthy replicas",
+        ),
+        Note::new(
+            "docker/image-health",
+            "a health check that an image brings is switched off; only those of the spec count",
+        ),
     ]
 }

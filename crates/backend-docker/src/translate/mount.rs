@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use straddle_core::{
     model::{Ebs, Efs, EphemeralMedium, EphemeralVolume, Mount, Volume, VolumeKind},
     path::FieldPath,
+    units::Memory,
 };
 
 use super::{
@@ -46,8 +47,13 @@ pub(super) fn mount(
     out.map(field.child("read_only"), &[&place.child("read_only")]);
     let fallback = Volume::default();
     let volume = around.app.volumes.get(name).unwrap_or(&fallback);
-    let mut document =
-        MountDocument { kind: MountKind::Volume, source: String::new(), read_only: *read_only, subpath: subpath.clone(), size: None };
+    let mut document = MountDocument {
+        kind: MountKind::Volume,
+        source: String::new(),
+        read_only: *read_only,
+        subpath: subpath.clone(),
+        size: None,
+    };
     match volume.kind() {
         VolumeKind::Persistent => document.source = around.names.volume(name.as_str()),
         VolumeKind::Existing(existing) => document.source = existing.to_owned(),
@@ -55,9 +61,14 @@ pub(super) fn mount(
             document.kind = MountKind::Bind;
             document.source = path.to_string();
             // What the volume says is written here, once for each mount.
-            out.map(FieldPath::root().child("volumes").child(name.as_str()).child("host"), &[&place.child("source")]);
+            out.map(
+                FieldPath::root().child("volumes").child(name.as_str()).child("host"),
+                &[&place.child("source")],
+            );
         }
-        VolumeKind::Ephemeral(EphemeralVolume { medium: EphemeralMedium::Memory, size }) if group.is_alone && subpath.is_none() => {
+        VolumeKind::Ephemeral(EphemeralVolume { medium: EphemeralMedium::Memory, size })
+            if group.is_alone && subpath.is_none() =>
+        {
             document.kind = MountKind::Tmpfs;
             document.size = size.and_then(|size| i64::try_from(size.bytes()).ok());
             let declared = FieldPath::root().child("volumes").child(name.as_str()).child("ephemeral");
@@ -68,7 +79,7 @@ pub(super) fn mount(
             document.kind = MountKind::Group;
             document.source = name.to_string();
             let in_memory = *medium == EphemeralMedium::Memory;
-            let size = size.filter(|_| in_memory).map(|size| size.bytes());
+            let size = size.filter(|_| in_memory).map(Memory::bytes);
             let declared = FieldPath::root().child("volumes").child(name.as_str()).child("ephemeral");
             let own = group.place.child("volumes").child(name.as_str());
             out.map(declared.child("medium"), &[&own.child("in_memory"), &place.child("kind")]);
@@ -81,13 +92,22 @@ pub(super) fn mount(
         VolumeKind::Ebs(_) | VolumeKind::Efs(_) => return None,
     }
     if let VolumeKind::Existing(_) = volume.kind() {
-        out.map(FieldPath::root().child("volumes").child(name.as_str()).child("existing"), &[&place.child("source")]);
+        out.map(
+            FieldPath::root().child("volumes").child(name.as_str()).child("existing"),
+            &[&place.child("source")],
+        );
     }
     if subpath.is_some() {
         if document.kind != MountKind::Bind && around.engine.api < SUBPATH_SINCE {
             let (major, minor) = around.engine.api;
-            let message = format!("this engine (API {major}.{minor}) mounts whole volumes only; a part needs API 1.45");
-            out.blocked("docker/subpath", field.child("subpath"), message, "update the engine, or mount the whole volume");
+            let message =
+                format!("this engine (API {major}.{minor}) mounts whole volumes only; a part needs API 1.45");
+            out.blocked(
+                "docker/subpath",
+                field.child("subpath"),
+                message,
+                "update the engine, or mount the whole volume",
+            );
         }
         out.map(field.child("subpath"), &[&place.child("subpath")]);
     }
@@ -103,13 +123,21 @@ pub(super) fn volume(out: &mut Output, path: &FieldPath, place: &Place, volume: 
     if class.is_some() {
         match volume.kind() {
             VolumeKind::Persistent => out.map(path.child("class"), &[&place.child("driver")]),
-            _ => out.ignored("docker/volume-class", path.child("class"), "only a persistent volume has a driver"),
+            _ => out.ignored(
+                "docker/volume-class",
+                path.child("class"),
+                "only a persistent volume has a driver",
+            ),
         }
     }
     if let Some(EphemeralVolume { medium, size }) = ephemeral {
         let field = path.child("ephemeral");
         if *medium == EphemeralMedium::Disk && size.is_some() {
-            out.ignored("docker/volume-size", field.child("size"), "Docker does not limit the size of a volume on disk");
+            out.ignored(
+                "docker/volume-size",
+                field.child("size"),
+                "Docker does not limit the size of a volume on disk",
+            );
         }
         if !is_mounted {
             unmounted(out, &field.child("medium"));
@@ -125,10 +153,25 @@ pub(super) fn volume(out: &mut Output, path: &FieldPath, place: &Place, volume: 
     }
     if let Some(Efs { file_system: _, access_point, root, iam: _ }) = efs {
         let field = path.child("efs");
-        let keys = [(true, "file_system"), (access_point.is_some(), "access_point"), (root.is_some(), "root"), (true, "iam")];
+        let keys = [
+            (true, "file_system"),
+            (access_point.is_some(), "access_point"),
+            (root.is_some(), "root"),
+            (true, "iam"),
+        ];
         refused(out, &field, "an EFS file system cannot be mounted here", keys);
     }
-    if let Some(Ebs { size: _, volume_type, iops, throughput_mib, snapshot, encrypted: _, file_system, role }) = ebs {
+    if let Some(Ebs {
+        size: _,
+        volume_type,
+        iops,
+        throughput_mib,
+        snapshot,
+        encrypted: _,
+        file_system,
+        role,
+    }) = ebs
+    {
         let keys = [
             (true, "size"),
             (volume_type.is_some(), "volume_type"),

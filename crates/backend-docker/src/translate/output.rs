@@ -16,8 +16,10 @@ pub(super) struct Output {
 impl Output {
     /// Notes that a field was written to these places.
     pub(super) fn map(&mut self, field: FieldPath, places: &[&Place]) {
-        let native =
-            places.iter().map(|place| NativePath { resource: place.resource.clone(), pointer: place.pointer.clone() }).collect();
+        let native = places
+            .iter()
+            .map(|place| NativePath { resource: place.resource.clone(), pointer: place.pointer.clone() })
+            .collect();
         self.mappings.push(Mapping { field, native });
     }
 
@@ -28,7 +30,13 @@ impl Output {
         }
     }
 
-    pub(super) fn blocked(&mut self, code: &'static str, path: FieldPath, message: impl Into<String>, fix: &str) {
+    pub(super) fn blocked(
+        &mut self,
+        code: &'static str,
+        path: FieldPath,
+        message: impl Into<String>,
+        fix: &str,
+    ) {
         self.findings.push(Finding::new(FindingKind::Blocked, code, path, message).with_fix(fix));
     }
 

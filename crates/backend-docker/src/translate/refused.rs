@@ -10,7 +10,8 @@ use super::output::{Output, Place};
 pub(super) fn identity(out: &mut Output, field: &FieldPath, identity: &Identity) {
     let Identity { aws_role, aws_execution_role, service_account } = identity;
     if aws_role.is_some() {
-        let message = "containers get no credentials of this role here; what they need comes by `env` or `secrets`";
+        let message =
+            "containers get no credentials of this role here; what they need comes by `env` or `secrets`";
         out.adapted("docker/aws-role", field.child("aws_role"), message);
     }
     if aws_execution_role.is_some() {
@@ -37,8 +38,20 @@ pub(super) fn placement(out: &mut Output, field: &FieldPath, placement: &Placeme
 
 /// Nothing scales here by itself: the lower bound is what runs.
 pub(super) fn autoscale(out: &mut Output, field: &FieldPath, replicas: &Place, autoscale: &Autoscale) {
-    let Autoscale { min, max: _, cpu, memory, requests_per_minute, queue, schedules, scale_out_cooldown, scale_in_cooldown } = autoscale;
-    let mut fixed = |path: FieldPath| out.adapted("docker/autoscale", path, format!("the number of replicas stays at {min}"));
+    let Autoscale {
+        min,
+        max: _,
+        cpu,
+        memory,
+        requests_per_minute,
+        queue,
+        schedules,
+        scale_out_cooldown,
+        scale_in_cooldown,
+    } = autoscale;
+    let mut fixed = |path: FieldPath| {
+        out.adapted("docker/autoscale", path, format!("the number of replicas stays at {min}"));
+    };
     fixed(field.child("max"));
     for (given, key) in [
         (cpu.is_some(), "cpu"),
@@ -57,7 +70,9 @@ pub(super) fn autoscale(out: &mut Output, field: &FieldPath, replicas: &Place, a
     }
     for (at, ScheduledBounds { cron: _, timezone: _, min, max }) in schedules.iter().enumerate() {
         let field = field.child("schedules").index(at);
-        for (given, key) in [(true, "cron"), (true, "timezone"), (min.is_some(), "min"), (max.is_some(), "max")] {
+        for (given, key) in
+            [(true, "cron"), (true, "timezone"), (min.is_some(), "min"), (max.is_some(), "max")]
+        {
             if given {
                 fixed(field.child(key));
             }

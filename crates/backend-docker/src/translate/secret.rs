@@ -1,10 +1,6 @@
 //! Secrets: which reference is resolved by whom.
 
-use straddle_core::{
-    model::Secret,
-    path::FieldPath,
-    units::SecretRef,
-};
+use straddle_core::{model::Secret, path::FieldPath, units::SecretRef};
 
 use super::output::{Output, Place};
 
@@ -23,7 +19,12 @@ pub(super) fn secret(out: &mut Output, field: &FieldPath, place: &Place, secret:
 }
 
 /// Returns a reference that needs no cloud.
-pub(super) fn reference(out: &mut Output, field: &FieldPath, place: &Place, reference: &SecretRef) -> Option<String> {
+pub(super) fn reference(
+    out: &mut Output,
+    field: &FieldPath,
+    place: &Place,
+    reference: &SecretRef,
+) -> Option<String> {
     if !reference.is_local() {
         let message = "a local engine cannot read this secret: it is kept in the cloud";
         out.blocked("docker/secret-source", field.clone(), message, FIX);

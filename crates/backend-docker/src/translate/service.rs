@@ -2,10 +2,13 @@
 
 use straddle_core::{
     finding::{Finding, FindingKind},
-    model::{Discovery, DiscoveryKind, Expose, Rollback, Rollout, RolloutStrategy, Scheme, Service, ServiceMode, Task, TaskTemplate},
+    model::{
+        Discovery, DiscoveryKind, Expose, Rollback, Rollout, RolloutStrategy, Scheme, Service, ServiceMode,
+        Task, TaskTemplate,
+    },
     path::FieldPath,
     platform::{Resource, ResourceKey},
-    units::Name,
+    units::{Name, Timespan},
 };
 
 use super::{
@@ -13,13 +16,20 @@ use super::{
     output::{Output, Place},
     refused, template,
 };
-use crate::document::{DoorDocument, DoorPort, PublishDocument, RolloutDocument, ServiceDocument, TaskDocument, to_value};
+use crate::document::{
+    DoorDocument, DoorPort, PublishDocument, RolloutDocument, ServiceDocument, TaskDocument, to_value,
+};
 
 /// The longest label that the engine's name service answers for.
 const MAX_DNS_LABEL: usize = 63;
 
 /// Translates a service; its hash comes second.
-pub(super) fn service(out: &mut Output, around: &mut Around<'_>, name: &Name, service: &Service) -> (Resource, String) {
+pub(super) fn service(
+    out: &mut Output,
+    around: &mut Around<'_>,
+    name: &Name,
+    service: &Service,
+) -> (Resource, String) {
     let Service { template, mode, replicas, autoscale, expose, rollout, discovery } = service;
     let field = FieldPath::root().child("services").child(name.as_str());
     let key = ResourceKey::new(SERVICE, name.as_str());
@@ -31,7 +41,11 @@ pub(super) fn service(out: &mut Output, around: &mut Around<'_>, name: &Name, se
     }
     out.map(field.child("mode"), &[&replicas_place]);
     if *mode == ServiceMode::Daemon {
-        out.adapted("docker/daemon", field.child("mode"), "there is one machine, so that there is one replica");
+        out.adapted(
+            "docker/daemon",
+            field.child("mode"),
+            "there is one machine, so that there is one replica",
+        );
     }
     if let Some(autoscale) = autoscale {
         refused::autoscale(out, &field.child("autoscale"), &replicas_place, autoscale);
@@ -41,11 +55,19 @@ pub(super) fn service(out: &mut Output, around: &mut Around<'_>, name: &Name, se
         door.ports.insert(format!("{}/{}", port.protocol, port.port), DoorPort::default());
     }
     for (at, one) in expose.iter().enumerate() {
-        exposed(out, &field.child("expose").index(at), &place.child("door").child("ports"), template, one, &mut door);
+        exposed(
+            out,
+            &field.child("expose").index(at),
+            &place.child("door").child("ports"),
+            template,
+            one,
+            &mut door,
+        );
     }
     if !door.ports.is_empty() {
         if name.as_str().len() > MAX_DNS_LABEL {
-            let message = format!("names by which services find each other have at most {MAX_DNS_LABEL} characters");
+            let message =
+                format!("names by which services find each other have at most {MAX_DNS_LABEL} characters");
             out.blocked("docker/long-name", field.clone(), message, "give it a shorter name");
         }
         if !around.has_helper {
@@ -70,7 +92,12 @@ pub(super) fn service(out: &mut Output, around: &mut Around<'_>, name: &Name, se
 }
 
 /// Translates a task; its hash comes second.
-pub(super) fn task(out: &mut Output, around: &mut Around<'_>, name: &Name, task: &Task) -> (Resource, String) {
+pub(super) fn task(
+    out: &mut Output,
+    around: &mut Around<'_>,
+    name: &Name,
+    task: &Task,
+) -> (Resource, String) {
     let Task { template, timeout, attempts, schedule } = task;
     let field = FieldPath::root().child("tasks").child(name.as_str());
     let key = ResourceKey::new(TASK, name.as_str());
@@ -85,7 +112,7 @@ pub(super) fn task(out: &mut Output, around: &mut Around<'_>, name: &Name, task:
     }
     let document = TaskDocument {
         attempts: *attempts,
-        timeout_ms: timeout.map(|time| time.millis()),
+        timeout_ms: timeout.map(Timespan::millis),
         template: translated.template,
         images: translated.images,
         port_names: translated.port_names,
@@ -97,7 +124,11 @@ pub(super) fn task(out: &mut Output, around: &mut Around<'_>, name: &Name, task:
         .filter(|workload| workload.template.after.contains_key(name))
         .map(|workload| workload.name.as_str())
         .collect();
-    let summary = if followers.is_empty() { "when asked".to_owned() } else { format!("once, before {}", followers.join(", ")) };
+    let summary = if followers.is_empty() {
+        "when asked".to_owned()
+    } else {
+        format!("once, before {}", followers.join(", "))
+    };
     let depends_on = predecessors(around, template);
     (Resource { key, document: to_value(&document), depends_on, summary }, hash)
 }
@@ -108,7 +139,11 @@ fn predecessors(around: &Around<'_>, template: &TaskTemplate) -> Vec<ResourceKey
 }
 
 fn summary(name: &str, document: &ServiceDocument) -> String {
-    let image = document.template.main_container(name).map(|(_, container)| container.image.as_str()).unwrap_or_default();
+    let image = document
+        .template
+        .main_container(name)
+        .map(|(_, container)| container.image.as_str())
+        .unwrap_or_default();
     let mut text = format!("×{}     {image}", document.replicas);
     if let Some(url) = endpoints(document).first() {
         text.push_str(&format!("   → {url}"));
@@ -118,7 +153,12 @@ fn summary(name: &str, document: &ServiceDocument) -> String {
 
 /// Returns where a service is reached from outside.
 pub(crate) fn endpoints(document: &ServiceDocument) -> Vec<String> {
-    document.door.iter().flat_map(|door| &door.ports).flat_map(|(port, published)| published_at(port, published)).collect()
+    document
+        .door
+        .iter()
+        .flat_map(|door| &door.ports)
+        .flat_map(|(port, published)| published_at(port, published))
+        .collect()
 }
 
 /// Returns the addresses of one port of a door; a port that speaks TCP is taken for HTTP, as most do.
@@ -129,7 +169,14 @@ pub(crate) fn published_at<'a>(port: &'a str, published: &'a DoorPort) -> impl I
     })
 }
 
-fn exposed(out: &mut Output, field: &FieldPath, ports: &Place, template: &TaskTemplate, expose: &Expose, door: &mut DoorDocument) {
+fn exposed(
+    out: &mut Output,
+    field: &FieldPath,
+    ports: &Place,
+    template: &TaskTemplate,
+    expose: &Expose,
+    door: &mut DoorDocument,
+) {
     let Expose { port, publish, host, prefix, public, scheme, certificate, target_group } = expose;
     let Some((_, target)) = template.port(port.as_str()) else { return };
     let key = format!("{}/{}", target.protocol, target.port);
@@ -144,21 +191,34 @@ fn exposed(out: &mut Output, field: &FieldPath, ports: &Place, template: &TaskTe
         }
         None => {
             let message = "it is reached by other services only: no port of this machine is named";
-            let finding = Finding::new(FindingKind::Adapted, "docker/not-published", field.child("port"), message);
+            let finding =
+                Finding::new(FindingKind::Adapted, "docker/not-published", field.child("port"), message);
             out.push(finding.with_fix(format!("add `publish: {}`", target.port)));
             if *public {
-                out.adapted("docker/not-published", field.child("public"), "no port of this machine is named");
+                out.adapted(
+                    "docker/not-published",
+                    field.child("public"),
+                    "no port of this machine is named",
+                );
             }
         }
     }
     for (given, name) in [(host.is_some(), "host"), (prefix.is_some(), "prefix")] {
         if given {
-            out.ignored("docker/request-routing", field.child(name), "the port takes requests for every host and path");
+            out.ignored(
+                "docker/request-routing",
+                field.child(name),
+                "the port takes requests for every host and path",
+            );
         }
     }
     match scheme {
         Some(Scheme::Https | Scheme::Tls) => {
-            out.adapted("docker/no-tls", field.child("scheme"), "it is reached without TLS: nothing here ends it");
+            out.adapted(
+                "docker/no-tls",
+                field.child("scheme"),
+                "it is reached without TLS: nothing here ends it",
+            );
         }
         Some(Scheme::Http | Scheme::Tcp | Scheme::Udp) => {
             out.ignored("docker/request-routing", field.child("scheme"), "bytes are passed on as they are");
@@ -166,7 +226,11 @@ fn exposed(out: &mut Output, field: &FieldPath, ports: &Place, template: &TaskTe
         None => {}
     }
     if certificate.is_some() {
-        out.adapted("docker/no-tls", field.child("certificate"), "it is reached without TLS: nothing here ends it");
+        out.adapted(
+            "docker/no-tls",
+            field.child("certificate"),
+            "it is reached without TLS: nothing here ends it",
+        );
     }
     if target_group.is_some() {
         out.elsewhere("docker/target-group", field.child("target_group"), "it is for AWS");
@@ -178,30 +242,66 @@ fn discovered(out: &mut Output, field: &FieldPath, place: &Place, discovery: &Di
     match via {
         Some(DiscoveryKind::Proxy) => out.map(field.child("via"), &[&place.child("door")]),
         Some(DiscoveryKind::Records) => {
-            out.adapted("docker/discovery", field.child("via"), "the name stands for one address in front of the healthy replicas");
+            out.adapted(
+                "docker/discovery",
+                field.child("via"),
+                "the name stands for one address in front of the healthy replicas",
+            );
         }
         None => {}
     }
     if namespace.is_some() {
-        out.ignored("docker/discovery", field.child("namespace"), "the name stands alone on the network of the application");
+        out.ignored(
+            "docker/discovery",
+            field.child("namespace"),
+            "the name stands alone on the network of the application",
+        );
     }
 }
 
-fn policy(out: &mut Output, field: &FieldPath, place: &Place, rollout: &Rollout, template: &TaskTemplate) -> RolloutDocument {
-    let Rollout { strategy, min_healthy, max_running, rollback, settle, deadline, bake, step, step_bake, alarms } = rollout;
+fn policy(
+    out: &mut Output,
+    field: &FieldPath,
+    place: &Place,
+    rollout: &Rollout,
+    template: &TaskTemplate,
+) -> RolloutDocument {
+    let Rollout {
+        strategy,
+        min_healthy,
+        max_running,
+        rollback,
+        settle,
+        deadline,
+        bake,
+        step,
+        step_bake,
+        alarms,
+    } = rollout;
     if *strategy == RolloutStrategy::Rolling {
         out.map(field.child("strategy"), &[]);
     } else {
         let message = "Docker knows rolling updates only";
-        out.blocked("docker/strategy", field.child("strategy"), message, "write `strategy: rolling` in an overlay of this target");
+        out.blocked(
+            "docker/strategy",
+            field.child("strategy"),
+            message,
+            "write `strategy: rolling` in an overlay of this target",
+        );
     }
-    for (given, key) in [(bake.is_some(), "bake"), (step.is_some(), "step"), (step_bake.is_some(), "step_bake")] {
+    for (given, key) in
+        [(bake.is_some(), "bake"), (step.is_some(), "step"), (step_bake.is_some(), "step_bake")]
+    {
         if given {
             out.ignored("docker/strategy", field.child(key), "a rolling update has no such time or step");
         }
     }
     for at in 0..alarms.len() {
-        out.ignored("docker/alarms", field.child("alarms").index(at), "nothing here watches alarms of a cloud");
+        out.ignored(
+            "docker/alarms",
+            field.child("alarms").index(at),
+            "nothing here watches alarms of a cloud",
+        );
     }
     for (key, native) in [
         ("min_healthy", "min_healthy"),
@@ -216,7 +316,7 @@ fn policy(out: &mut Output, field: &FieldPath, place: &Place, rollout: &Rollout,
         min_healthy: min_healthy.tenths(),
         max_running: max_running.tenths(),
         rollback: *rollback == Rollback::OnFailure,
-        settle_ms: settle.map_or(0, |time| time.millis()),
+        settle_ms: settle.map_or(0, Timespan::millis),
         deadline_ms: deadline.millis(),
         drain_ms: template.stop.drain.millis(),
     }

@@ -49,7 +49,14 @@ impl Bench {
         });
         docker.ping().await.expect("these tests need a Docker engine: start one, or set DOCKER_HOST");
         let backend = DockerOrchestrator::from_client(docker.clone(), "test", DockerConfig::default());
-        let bench = Self { docker, backend, scope: Scope::new(&name.parse().unwrap()), name, calls, events: Arc::default() };
+        let bench = Self {
+            docker,
+            backend,
+            scope: Scope::new(&name.parse().unwrap()),
+            name,
+            calls,
+            events: Arc::default(),
+        };
         bench.load_probe().await;
         bench
     }
@@ -63,8 +70,12 @@ impl Bench {
         let architecture = Architecture::from_name(version.arch.as_deref().unwrap_or_default()).unwrap();
         let archive = straddle_probe::image_tar(architecture).expect("a probe for the engine's architecture");
         let options = ImportImageOptionsBuilder::default().quiet(true).build();
-        let loaded: Vec<_> =
-            self.docker.import_image(options, bollard::body_full(archive.into()), None).try_collect().await.unwrap();
+        let loaded: Vec<_> = self
+            .docker
+            .import_image(options, bollard::body_full(archive.into()), None)
+            .try_collect()
+            .await
+            .unwrap();
         drop(loaded);
     }
 

@@ -12,7 +12,7 @@ use crate::{
     config::Target,
     error::Failure,
     exit,
-    output::{AssessmentOutput, CheckOutput, FindingOutput, NoteOutput},
+    output::{AssessmentOutput, CheckOutput, FindingOutput, HintOutput, NoteOutput},
     project::Loaded,
     render::{self, Assessment},
     session::Session,
@@ -148,7 +148,25 @@ fn print(session: &Session, checked: &[Checked], ok: bool) -> Result<(), Failure
         text.push_str(&style::faint(format!("\n  accepted, and met by no finding here: {line}")));
         text.push('\n');
     }
+    for HintOutput { path, message, at } in hints(checked) {
+        let place = at.map(|at| format!("   {}", style::faint(at.to_string()))).unwrap_or_default();
+        text.push_str(&format!("\n  {}  {path}: {message}{place}\n", style::warn("hint")));
+    }
     shell.data(&text)
+}
+
+/// Returns the hints of all targets' specs, each once: overlays may add some.
+fn hints(checked: &[Checked]) -> Vec<HintOutput> {
+    let mut hints: Vec<HintOutput> = Vec::new();
+    for one in checked {
+        for hint in one.loaded.app.hints() {
+            let hint = HintOutput::new(&hint, &one.loaded.document);
+            if !hints.contains(&hint) {
+                hints.push(hint);
+            }
+        }
+    }
+    hints
 }
 
 fn output(checked: &[Checked], ok: bool) -> CheckOutput {
@@ -170,6 +188,7 @@ fn output(checked: &[Checked], ok: bool) -> CheckOutput {
     CheckOutput {
         app: checked.first().map(|one| one.loaded.app.app.to_string()).unwrap_or_default(),
         ok,
+        hints: hints(checked),
         targets: checked.iter().map(one).collect(),
     }
 }

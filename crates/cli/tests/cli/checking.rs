@@ -6,6 +6,16 @@ fn a_spec_that_fits_can_run() {
 }
 
 #[test]
+fn what_is_probably_a_slip_gets_a_hint() {
+    let text = "app: shop\nservices:\n  web: {image: shop/web:1, resources: {cpu: 256}}\n";
+    let bench = Bench::new().with_file("straddle.yaml", text);
+    insta::assert_snapshot!(bench.straddle(["check"]));
+    let run = bench.straddle(["check", "-o", "json"]);
+    let checked: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(checked["hints"][0]["path"], "services.web.resources.cpu");
+}
+
+#[test]
 fn every_mistake_is_shown_at_once() {
     let text = "app: shop\nservices:\n  web:\n    image: shop/web:1\n    replica: 3\n    resources:\n      memory: 512M\n    ports: [{name: http, port: 80800}]\n";
     insta::assert_snapshot!(Bench::new().with_file("straddle.yaml", text).straddle(["check"]));

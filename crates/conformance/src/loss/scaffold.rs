@@ -123,7 +123,7 @@ fn fit(pattern: &str, path: &FieldPath, document: &mut Value) {
         "bake" | "step" | "step_bake" => *place(document, &parent.child("strategy")) = json!("canary"),
         "source" => *place(document, &parent) = json!({}),
         "port" | "status" if pattern.contains("health") => {
-            *place(document, &parent.child("http")) = json!("/healthz")
+            *place(document, &parent.child("http")) = json!("/healthz");
         }
         "http" => *place(document, &parent.child("port")) = json!("http"),
         "grpc_service" => *place(document, &parent.child("grpc")) = json!("grpc"),

@@ -1,6 +1,6 @@
 //! The model: one portable description of services and tasks.
 //!
-//! [`AppSpec`] is what is written or built in code; [`App`] is an `AppSpec` whose cross-field [rules](rules) hold, so
+//! [`AppSpec`] is what is written or built in code; [`App`] is an `AppSpec` whose cross-field [`rules`] hold, so
 //! that a backend never meets nonsense. Terms are those of the field; every length, amount and share carries its unit in its type.
 
 mod app;

@@ -1,0 +1,372 @@
+//! A proxy between a client and the engine: it sees every call, and lets a chosen one go wrong.
+//!
+//! Each connection of the client gets one of its own to the engine. Requests are read one by one, since a client waits for each answer
+//! before it sends the next request on the same connection; answers pass through as they come, so that streams stay streams.
+
+use std::{
+    io::{self, BufRead, BufReader, Read, Write},
+    net::Shutdown,
+    os::unix::net::{UnixListener, UnixStream},
+    path::{Path, PathBuf},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use straddle_core::clock::{Clock, SystemClock};
+
+/// Where engines listen that nobody has said anything else about.
+const USUAL_SOCKET: &str = "/var/run/docker.sock";
+
+/// The length of `HTTP/1.1 200`.
+const STATUS_LINE: usize = 12;
+
+/// What goes wrong with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The engine never hears of it; it is answered with this status.
+    Answer(u16),
+    /// The engine carries it out, and the connection ends in place of the answer.
+    CutAfter,
+    /// The connection ends before the engine hears of it.
+    CutBefore,
+    /// The engine carries it out, and the answer is kept back until the client is gone.
+    HoldAfter,
+    /// It is kept from the engine until the client is gone.
+    HoldBefore,
+}
+
+/// Which call is meant, counted from zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nth {
+    /// Of all calls.
+    Call(usize),
+    /// Of those that may change something.
+    Change(usize),
+}
+
+/// A call that a client made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The method.
+    pub method: String,
+    /// The path with its query.
+    pub path: String,
+    /// How it was answered, once it was.
+    pub answer: Option<Answer>,
+}
+
+/// The beginning of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// When it came, in nanoseconds since 1970.
+    pub at: i128,
+}
+
+impl Call {
+    /// Returns whether it may change something.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        !matches!(self.method.as_str(), "GET" | "HEAD")
+    }
+}
+
+/// A proxy that ends with the test.
+#[derive(Debug)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+    socket: PathBuf,
+    /// Removes the socket.
+    _folder: tempfile::TempDir,
+}
+
+#[derive(Debug)]
+struct Shared {
+    engine: PathBuf,
+    log: Mutex<Log>,
+    struck: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    calls: Vec<Call>,
+    rule: Option<(Nth, Fault)>,
+    struck: bool,
+    closed: bool,
+}
+
+impl Proxy {
+    /// Starts a proxy in front of the engine at `DOCKER_HOST`, or at the usual socket.
+    ///
+    /// # Errors
+    ///
+    /// The error of the socket; [`Unsupported`](io::ErrorKind::Unsupported) for an engine that is not behind a socket.
+    pub fn start() -> io::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let socket = folder.path().join("engine.sock");
+        let listener = UnixListener::bind(&socket)?;
+        let shared = Shared { engine: engine()?, log: Mutex::default(), struck: Condvar::new() };
+        let shared = Arc::new(shared);
+        let accepting = Arc::clone(&shared);
+        thread::spawn(move || {
+            while let Ok((client, _)) = listener.accept() {
+                if accepting.log().closed {
+                    return;
+                }
+                let shared = Arc::clone(&accepting);
+                // A connection that ends is what clients and faults make of it.
+                thread::spawn(move || drop(Connection::serve(&shared, client)));
+            }
+        });
+        Ok(Self { shared, socket, _folder: folder })
+    }
+
+    /// Returns the address for `DOCKER_HOST`.
+    #[must_use]
+    pub fn host(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+
+    /// Returns the calls since the beginning, or since the last call of this, and forgets them and the fault.
+    #[must_use]
+    pub fn take(&self) -> Vec<Call> {
+        let mut log = self.shared.log();
+        (log.rule, log.struck) = (None, false);
+        std::mem::take(&mut log.calls)
+    }
+
+    /// Lets one call go wrong, counted from the last [`take`](Self::take) on.
+    pub fn disturb(&self, nth: Nth, fault: Fault) {
+        let mut log = self.shared.log();
+        (log.rule, log.struck) = (Some((nth, fault)), false);
+    }
+
+    /// Waits until the fault has taken place; returns whether it has in time.
+    #[must_use]
+    pub fn has_struck(&self, limit: Duration) -> bool {
+        let waiting = self.shared.struck.wait_timeout_while(self.shared.log(), limit, |log| !log.struck);
+        waiting.unwrap_or_else(PoisonError::into_inner).0.struck
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.log().closed = true;
+        // Wakes the thread that accepts.
+        drop(UnixStream::connect(&self.socket));
+    }
+}
+
+fn engine() -> io::Result<PathBuf> {
+    match std::env::var("DOCKER_HOST") {
+        Err(_) => Ok(PathBuf::from(USUAL_SOCKET)),
+        Ok(host) => match host.strip_prefix("unix://") {
+            Some(path) => Ok(Path::new(path).to_owned()),
+            None => {
+                let message = format!("the proxy reaches engines behind a socket, not {host}");
+                Err(io::Error::new(io::ErrorKind::Unsupported, message))
+            }
+        },
+    }
+}
+
+impl Shared {
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a call, and returns its number and what goes wrong with it.
+    fn begin(&self, call: Call) -> (usize, Option<Fault>) {
+        let mut log = self.log();
+        let (number, changes) = (log.calls.len(), call.changes());
+        let change = log.calls.iter().filter(|call| call.changes()).count();
+        log.calls.push(call);
+        let fault = log.rule.filter(|(nth, _)| match *nth {
+            Nth::Call(wanted) => wanted == number,
+            Nth::Change(wanted) => changes && wanted == change,
+        });
+        (number, fault.map(|(_, fault)| fault))
+    }
+
+    fn answered(&self, number: usize, status: u16) {
+        let at = SystemClock::new().now().as_nanosecond();
+        if let Some(call) = self.log().calls.get_mut(number) {
+            call.answer = Some(Answer { status, at });
+        }
+    }
+
+    fn strike(&self) {
+        self.log().struck = true;
+        self.struck.notify_all();
+    }
+}
+
+/// A call whose answer has not come yet.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    number: usize,
+    fault: Option<Fault>,
+}
+
+type Waiting = Arc<Mutex<Option<Pending>>>;
+
+/// One connection of a client, and its counterpart.
+struct Connection<'a> {
+    shared: &'a Shared,
+    client: BufReader<UnixStream>,
+    engine: UnixStream,
+    waiting: Waiting,
+}
+
+impl Connection<'_> {
+    fn serve(shared: &Arc<Shared>, client: UnixStream) -> io::Result<()> {
+        let engine = UnixStream::connect(&shared.engine)?;
+        let waiting = Waiting::default();
+        let (to, from) = (client.try_clone()?, engine.try_clone()?);
+        let answers = (Arc::clone(shared), Arc::clone(&waiting));
+        let answering = thread::spawn(move || answers_of(&answers.0, from, to, &answers.1));
+        let mut connection = Connection { shared, client: BufReader::new(client), engine, waiting };
+        let is_upgraded = connection.requests();
+        if let Ok(true) = is_upgraded {
+            // The client has said its last word; the engine may have more to say.
+            drop(connection.engine.shutdown(Shutdown::Write));
+            drop(answering.join());
+        }
+        drop(connection.engine.shutdown(Shutdown::Both));
+        connection.client.get_ref().shutdown(Shutdown::Both)
+    }
+
+    /// Passes requests on until the client ends; returns whether the connection became one of plain bytes.
+    fn requests(&mut self) -> io::Result<bool> {
+        while let Some(head) = Head::read(&mut self.client)? {
+            let (number, fault) = self.shared.begin(head.call());
+            match fault {
+                Some(Fault::Answer(status)) => {
+                    head.copy_body(&mut self.client, &mut io::sink())?;
+                    self.shared.strike();
+                    self.refuse(status)?;
+                    continue;
+                }
+                Some(Fault::CutBefore) => {
+                    self.shared.strike();
+                    return Ok(false);
+                }
+                Some(Fault::HoldBefore) => {
+                    self.shared.strike();
+                    io::copy(&mut self.client, &mut io::sink())?;
+                    return Ok(false);
+                }
+                Some(Fault::CutAfter | Fault::HoldAfter) | None => {}
+            }
+            *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(Pending { number, fault });
+            self.engine.write_all(&head.bytes)?;
+            head.copy_body(&mut self.client, &mut self.engine)?;
+            if head.field("upgrade").is_some() {
+                io::copy(&mut self.client, &mut self.engine)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn refuse(&mut self, status: u16) -> io::Result<()> {
+        let body = r#"{"message":"the proxy lets this call fail"}"#;
+        let length = body.len();
+        let head = format!("HTTP/1.1 {status} Fault\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
+        self.client.get_mut().write_all((head + body).as_bytes())
+    }
+}
+
+/// Passes answers on until the engine ends.
+fn answers_of(shared: &Shared, mut engine: UnixStream, mut client: UnixStream, waiting: &Waiting) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let mut length = engine.read(&mut buffer)?;
+        if length == 0 {
+            return client.shutdown(Shutdown::Both);
+        }
+        let pending = waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Pending { number, fault }) = pending {
+            while length < STATUS_LINE {
+                match engine.read(&mut buffer[length..])? {
+                    0 => break,
+                    more => length += more,
+                }
+            }
+            let status = buffer.get(9..STATUS_LINE).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+            shared.answered(number, status.unwrap_or_default());
+            match fault {
+                Some(Fault::CutAfter) => {
+                    shared.strike();
+                    return client.shutdown(Shutdown::Both);
+                }
+                Some(Fault::HoldAfter) => {
+                    shared.strike();
+                    return io::copy(&mut engine, &mut io::sink()).map(drop);
+                }
+                _ => {}
+            }
+        }
+        client.write_all(&buffer[..length])?;
+    }
+}
+
+/// The head of a request, as it came.
+struct Head {
+    bytes: Vec<u8>,
+    lines: Vec<String>,
+}
+
+impl Head {
+    /// Reads a head; `None` where the client has ended.
+    fn read(client: &mut BufReader<UnixStream>) -> io::Result<Option<Self>> {
+        let mut head = Self { bytes: Vec::new(), lines: Vec::new() };
+        loop {
+            let start = head.bytes.len();
+            if client.read_until(b'\n', &mut head.bytes)? == 0 {
+                return Ok(None);
+            }
+            let line = String::from_utf8_lossy(&head.bytes[start..]).trim_end().to_owned();
+            if line.is_empty() {
+                return Ok(Some(head));
+            }
+            head.lines.push(line);
+        }
+    }
+
+    fn call(&self) -> Call {
+        let mut words = self.lines.first().map(String::as_str).unwrap_or_default().split(' ').map(str::to_owned);
+        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        Call { method, path, answer: None }
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        let fields = self.lines.iter().skip(1).filter_map(|line| line.split_once(':'));
+        fields.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+
+    /// Copies the body of the request, which is of a known length or comes in chunks.
+    fn copy_body(&self, client: &mut BufReader<UnixStream>, to: &mut impl Write) -> io::Result<()> {
+        if let Some(length) = self.field("content-length").and_then(|length| length.parse().ok()) {
+            return io::copy(&mut client.take(length), to).map(drop);
+        }
+        if self.field("transfer-encoding").is_none() {
+            return Ok(());
+        }
+        loop {
+            let mut line = Vec::new();
+            client.read_until(b'\n', &mut line)?;
+            to.write_all(&line)?;
+            let text = String::from_utf8_lossy(&line);
+            let size = text.split(';').next().unwrap_or_default().trim();
+            let size = u64::from_str_radix(size, 16).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+            // Each chunk, the last and empty one too, ends with an empty line.
+            io::copy(&mut client.take(size + 2), to)?;
+            if size == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
