@@ -34,7 +34,8 @@ engine_ensure() {
   fi
   engine_install docker.io iptables curl dockerd iptables curl || return
   local log=${TMPDIR:-/tmp}/straddle-dockerd.log
-  engine_launch "$log" /var/run/docker.pid dockerd || return
+  # Whoever starts it may talk to it.
+  engine_launch "$log" /var/run/docker.pid dockerd --group "$(id --group --name)" || return
   engine_await "$DOCKER_HOST" "$log" || return
   engine_say "started the distribution's engine, log in $log"
 }

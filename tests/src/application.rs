@@ -40,7 +40,7 @@ impl Application {
     /// Sets a variable for its commands.
     #[must_use]
     pub fn with_variable(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.folder = self.folder.with_variable(name, value);
+        self.folder.set_variable(name, value);
         self
     }
 

@@ -43,8 +43,13 @@ impl Folder {
     /// Sets a variable for the commands.
     #[must_use]
     pub fn with_variable(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.environment.push((name.to_owned(), value.into()));
+        self.set_variable(name, value);
         self
+    }
+
+    /// Sets a variable for the commands that start from now on.
+    pub fn set_variable(&mut self, name: &str, value: impl Into<String>) {
+        self.environment.push((name.to_owned(), value.into()));
     }
 
     /// Returns the folder.

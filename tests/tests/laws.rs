@@ -1,22 +1,41 @@
-//! The laws that need no engine, on every backend that exists.
+//! The laws of the design, one test or more for each, named after it.
+//!
+//! Laws about a live engine are held against the real binary on a real Docker engine; a [proxy](straddle_tests::proxy) between the two
+//! counts calls and lets them go wrong.
 
-use straddle_conformance::silent_losses;
-use straddle_core::{memory::MemoryPlatform, platform::Platform};
-use straddle_docker::DockerPlatform;
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test program, whose helpers fail as its tests do"
+)]
 
-#[test]
-fn law_1_no_silent_loss() {
-    let platforms: [&dyn Platform; 2] = [&MemoryPlatform::new(), &DockerPlatform::new(None)];
-    for platform in platforms {
-        let (losses, fields) = silent_losses(platform, &platform.assumptions());
-        let text: Vec<String> = losses.iter().map(ToString::to_string).collect();
-        assert!(
-            losses.is_empty(),
-            "{} of {fields} fields vanish on {}:\n{}",
-            losses.len(),
-            platform.name(),
-            text.join("\n")
-        );
-        assert!(fields > 250, "only {fields} fields were looked at");
-    }
+#[path = "laws/budget.rs"]
+mod budget;
+#[path = "laws/convergence.rs"]
+mod convergence;
+#[path = "laws/explanation.rs"]
+mod explanation;
+#[path = "laws/leaving.rs"]
+mod leaving;
+#[path = "laws/loss.rs"]
+mod loss;
+#[path = "laws/ownership.rs"]
+mod ownership;
+#[path = "laws/purity.rs"]
+mod purity;
+#[path = "laws/refusal.rs"]
+mod refusal;
+#[path = "laws/secrecy.rs"]
+mod secrecy;
+#[path = "laws/state.rs"]
+mod state;
+
+use straddle_tests::cli::Ran;
+
+/// Demands an exit code, and says all that the command said where it had another one.
+#[track_caller]
+fn demand(ran: Ran, code: i32) -> Ran {
+    assert_eq!(ran.code, code, "\n--- standard output\n{}\n--- standard error\n{}", ran.out, ran.err);
+    ran
 }

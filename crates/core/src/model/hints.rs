@@ -20,7 +20,13 @@ impl App {
         let mut cpu = |path: FieldPath, amount: Option<Cpu>| {
             let Some(amount) = amount.filter(|amount| amount.whole() >= MANY_CPUS) else { return };
             let units = u32::try_from(amount.whole()).map_or(amount, Cpu::from_ecs_units);
-            hints.push(Hint { path, message: format!("`{amount}` means {} CPUs; in ECS units it would be `{units}`", amount.whole()) });
+            hints.push(Hint {
+                path,
+                message: format!(
+                    "`{amount}` means {} CPUs; in ECS units it would be `{units}`",
+                    amount.whole()
+                ),
+            });
         };
         for workload in self.workloads() {
             let path = workload.path();
