@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How long one command may take on a machine that has much else to do.
-pub const LIMIT: Duration = Duration::from_secs(90);
+pub const LIMIT: Duration = Duration::from_secs(240);
 
 /// An application that no other test has. Whatever of it is on the engine goes when it is dropped, also when the test fails.
 #[derive(Debug)]
@@ -31,7 +31,8 @@ impl Application {
     pub fn new(test: &str, spec: &str) -> io::Result<Self> {
         let name = format!("{test}-{}", std::process::id());
         let parsed = name.parse();
-        let parsed = parsed.map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("`{name}` is no name")))?;
+        let parsed = parsed
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("`{name}` is no name")))?;
         let application = Self { scope: Scope::new(&parsed), name, folder: Folder::new()? };
         application.write(spec)?;
         Ok(application)
@@ -107,7 +108,9 @@ impl Drop for Application {
         let scope = self.scope.clone();
         // Apart from the runtime of the test, which may be about to end; what cannot be removed here cannot be told to anybody either.
         let clearing = std::thread::spawn(move || {
-            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+                return;
+            };
             let clear = async { Engine::connect().await?.clear(&scope).await };
             drop(runtime.block_on(async { tokio::time::timeout(LIMIT, clear).await }));
         });

@@ -22,6 +22,7 @@ use straddle_conformance::{
     probe::{Architecture, image_name, image_tar},
 };
 use straddle_core::{
+    clock::{Clock, SystemClock},
     error::{Error, ErrorKind, Result},
     scope::Scope,
 };
@@ -175,13 +176,19 @@ impl Engine {
                 }
             }
             "network" => {
-                let request =
-                    NetworkCreateRequest { name: name.to_owned(), labels: Some(labels), ..NetworkCreateRequest::default() };
+                let request = NetworkCreateRequest {
+                    name: name.to_owned(),
+                    labels: Some(labels),
+                    ..NetworkCreateRequest::default()
+                };
                 self.docker.create_network(request).await.map(drop)
             }
             _ => {
-                let request =
-                    VolumeCreateRequest { name: Some(name.to_owned()), labels: Some(labels), ..VolumeCreateRequest::default() };
+                let request = VolumeCreateRequest {
+                    name: Some(name.to_owned()),
+                    labels: Some(labels),
+                    ..VolumeCreateRequest::default()
+                };
                 self.docker.create_volume(request).await.map(drop)
             }
         };
@@ -195,7 +202,9 @@ impl Engine {
     /// [`Unavailable`](ErrorKind::Unavailable) with the engine's answer.
     pub async fn inspect(&self, kind: &str, name: &str) -> Result<Option<Value>> {
         let found = match kind {
-            "container" => self.docker.inspect_container(name, None::<InspectContainerOptions>).await.map(shown),
+            "container" => {
+                self.docker.inspect_container(name, None::<InspectContainerOptions>).await.map(shown)
+            }
             "network" => self.docker.inspect_network(name, None::<InspectNetworkOptions>).await.map(shown),
             _ => self.docker.inspect_volume(name).await.map(shown),
         };
@@ -227,7 +236,6 @@ impl Engine {
                     "state": found["State"]["Status"],
                     "health": found["State"]["Health"]["Status"],
                 }),
-                "network" => json!({ "driver": found["Driver"], "labels": found["Labels"] }),
                 _ => json!({ "driver": found["Driver"], "labels": found["Labels"] }),
             };
             snapshot.insert(one, kept);
@@ -243,9 +251,8 @@ impl Engine {
     pub async fn happened(&self, scope: &Scope, what: &str) -> Result<Vec<i64>> {
         let mut filters = filters(scope);
         filters.insert("event".to_owned(), vec![what.to_owned()]);
-        // The engine keeps the last thousand or so; a day is longer than any test.
-        let version = self.docker.info().await.map_err(failed("ask for the time"))?;
-        let until = version.system_time.unwrap_or_default();
+        let now = SystemClock::new().now();
+        let until = format!("{}.{:09}", now.as_second(), now.subsec_nanosecond());
         let options = EventsOptionsBuilder::default().since("0").until(&until).filters(&filters).build();
         let mut stream = self.docker.events(Some(options));
         let mut times = Vec::new();

@@ -274,13 +274,20 @@ impl Connection<'_> {
     fn refuse(&mut self, status: u16) -> io::Result<()> {
         let body = r#"{"message":"the proxy lets this call fail"}"#;
         let length = body.len();
-        let head = format!("HTTP/1.1 {status} Fault\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
+        let head = format!(
+            "HTTP/1.1 {status} Fault\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        );
         self.client.get_mut().write_all((head + body).as_bytes())
     }
 }
 
 /// Passes answers on until the engine ends.
-fn answers_of(shared: &Shared, mut engine: UnixStream, mut client: UnixStream, waiting: &Waiting) -> io::Result<()> {
+fn answers_of(
+    shared: &Shared,
+    mut engine: UnixStream,
+    mut client: UnixStream,
+    waiting: &Waiting,
+) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let mut length = engine.read(&mut buffer)?;
@@ -295,7 +302,8 @@ fn answers_of(shared: &Shared, mut engine: UnixStream, mut client: UnixStream, w
                     more => length += more,
                 }
             }
-            let status = buffer.get(9..STATUS_LINE).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+            let status =
+                buffer.get(9..STATUS_LINE).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
             shared.answered(number, status.unwrap_or_default());
             match fault {
                 Some(Fault::CutAfter) => {
@@ -337,7 +345,8 @@ impl Head {
     }
 
     fn call(&self) -> Call {
-        let mut words = self.lines.first().map(String::as_str).unwrap_or_default().split(' ').map(str::to_owned);
+        let mut words =
+            self.lines.first().map(String::as_str).unwrap_or_default().split(' ').map(str::to_owned);
         let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         Call { method, path, answer: None }
     }
@@ -361,7 +370,8 @@ impl Head {
             to.write_all(&line)?;
             let text = String::from_utf8_lossy(&line);
             let size = text.split(';').next().unwrap_or_default().trim();
-            let size = u64::from_str_radix(size, 16).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+            let size =
+                u64::from_str_radix(size, 16).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
             // Each chunk, the last and empty one too, ends with an empty line.
             io::copy(&mut client.take(size + 2), to)?;
             if size == 0 {

@@ -180,11 +180,12 @@ struct Follower {
 
 impl Follower {
     async fn follow(self) {
-        // By the engine's clock, which may be another one than ours.
-        let mut last: Option<i64> = None;
+        // Both by the engine's clock, which may be another one than ours. What comes first is not always what happened first, so that only
+        // what was seen before a loss is told from what is new by its time.
+        let (mut newest, mut resumed) = (None, None);
         let mut lost = false;
         loop {
-            let from = last.unwrap_or(self.since);
+            let from = resumed.unwrap_or(self.since);
             let since = format!("{}.{:09}", from.div_euclid(1_000_000_000), from.rem_euclid(1_000_000_000));
             let mut events = self.client.events(self.labels.clone(), Some(&since), None);
             if std::mem::take(&mut lost) {
@@ -192,13 +193,12 @@ impl Follower {
             }
             while let Some(event) = events.next().await {
                 let Ok(happened) = event else { break };
-                // A subscription that is taken up again begins with the last event that was seen.
-                if last.is_some_and(|last| happened.time <= last) {
-                    continue;
+                if resumed.is_none_or(|resumed| happened.time > resumed) {
+                    newest = newest.max(Some(happened.time));
+                    self.take(&happened);
                 }
-                last = Some(happened.time);
-                self.take(&happened);
             }
+            resumed = newest;
             lost = true;
             self.clock.sleep(RECONNECT).await;
         }

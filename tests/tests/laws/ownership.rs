@@ -12,18 +12,20 @@ services:
     image: IMAGE
     command: [serve, \"8080\"]
     ports: [{name: http, port: 8080}]
-    volumes: {/data: kept, /scratch: {ephemeral: true}}
+    volumes: {/data: kept, /scratch: scratch}
     stop: {grace: 1s, drain: 0s}
     after: {migrate: success}
 tasks:
   migrate: {image: IMAGE, command: [exit, \"0\"]}
+volumes:
+  scratch: {ephemeral: {medium: disk}}
 ";
 
 /// What the application of [`SPEC`] would call its own things, by the kind that the engine calls it.
 const NAMES: [(&str, &str); 7] = [
     ("network", "APP"),
     ("volume", "APP-kept"),
-    ("volume", "APP-web-1-1-volume-scratch"),
+    ("volume", "APP-web-1-1-scratch"),
     ("container", "APP-lease"),
     ("container", "APP-migrate-run-1"),
     ("container", "APP-web"),
@@ -69,7 +71,10 @@ async fn law_2_nothing_unowned_is_touched() {
         let named = |(_, name, _): &(&str, String, Value)| {
             up.err.split_whitespace().any(|word| word.trim_matches(['`', ':', ',', '.']) == name)
         };
-        let at = planted.iter().position(named).unwrap_or_else(|| panic!("it names nothing of {planted:#?}: {}", up.err));
+        let at = planted
+            .iter()
+            .position(named)
+            .unwrap_or_else(|| panic!("it names nothing of {planted:#?}: {}", up.err));
         demand(application.run(&["down", "--volumes", "--yes"]).unwrap(), 0);
         intact(&engine, &planted, "down").await;
         let (kind, name, _) = planted.remove(at);
