@@ -117,6 +117,7 @@ impl DockerOrchestrator {
         Ok((steps, translation.findings, live))
     }
 
+    /// Reads what there is, with what each door passes connections on to.
     async fn live(&self, scope: &Scope) -> Result<Live> {
         let mut live = Live::read(&self.shared.client, scope).await?;
         live.read_doors(&self.shared.client).await?;
@@ -152,7 +153,10 @@ impl Orchestrator for DockerOrchestrator {
         let (steps, findings, live) = match intent {
             Intent::Apply { app, only } => self.apply(scope, app, only).await?,
             other => {
-                let live = self.live(scope).await?;
+                let live = match other {
+                    Intent::Remove { .. } => Live::read(&self.shared.client, scope).await?,
+                    _ => self.live(scope).await?,
+                };
                 let steps = match other {
                     Intent::Remove { volumes, only } => diff::remove(&live, *volumes, only),
                     Intent::Restart { services } => diff::restart(&live, services),

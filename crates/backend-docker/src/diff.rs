@@ -82,6 +82,7 @@ pub(crate) fn apply(desired: &Desired, live: &Live, names: &Names, only: &[Strin
     let wanted = wanted(desired, only);
     let mut steps = Steps::default();
     if only.is_empty() {
+        left_over(live, &mut steps);
         surplus(desired, live, &mut steps);
     }
     for resource in desired.resources.iter().filter(|resource| wanted.contains(&resource.key)) {
@@ -327,11 +328,7 @@ pub(crate) fn remove(live: &Live, volumes: bool, only: &[String]) -> Result<Step
     if !only.is_empty() {
         return Ok(steps);
     }
-    if !live.orphans.is_empty() {
-        let summary = format!("{} left over", count(live.orphans.len(), "container"));
-        let ids: Vec<&str> = live.orphans.iter().map(|container| container.id.as_str()).collect();
-        steps.push(Action::Delete, &ResourceKey::new("orphans", "containers"), summary, json!(ids));
-    }
+    left_over(live, &mut steps);
     let before: Vec<u32> = steps.steps.iter().map(|step| step.id).collect();
     for network in &live.networks {
         let step = steps.push(
@@ -356,6 +353,33 @@ pub(crate) fn remove(live: &Live, volumes: bool, only: &[String]) -> Result<Step
         steps.unchanged = u32::try_from(live.volumes.len()).unwrap_or(u32::MAX);
     }
     Ok(steps)
+}
+
+/// What belongs to nothing of the application.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct LeftOver {
+    /// The ids of containers.
+    pub(crate) containers: Vec<String>,
+    /// The names of volumes.
+    pub(crate) volumes: Vec<String>,
+}
+
+/// What commands that were interrupted left, and nothing else will ever take up, is removed.
+fn left_over(live: &Live, steps: &mut Steps) {
+    let left = LeftOver {
+        containers: live.orphans.iter().map(|container| container.id.clone()).collect(),
+        volumes: live.left_volumes().map(|volume| volume.name.clone()).collect(),
+    };
+    let mut counts = Vec::new();
+    for (number, what) in [(left.containers.len(), "container"), (left.volumes.len(), "volume")] {
+        if number > 0 {
+            counts.push(count(number, what));
+        }
+    }
+    if !counts.is_empty() {
+        let key = ResourceKey::new("leftover", "objects");
+        steps.push(Action::Delete, &key, counts.join(", "), to_value(&left));
+    }
 }
 
 /// Returns the document that stands for a service as it runs, read back from what the engine holds.

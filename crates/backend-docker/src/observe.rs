@@ -162,8 +162,12 @@ impl Live {
         let doors = self.services.values_mut().filter_map(|service| service.door.as_mut());
         let running = doors.filter(|door| door.container.state.is_running());
         let questions = running.map(|door| async {
-            door.backends =
-                client.read_file(&door.container.id, BACKENDS).await?.as_deref().and_then(backends);
+            let text = match client.read_file(&door.container.id, BACKENDS).await {
+                // Older engines cannot look into a container that another call looks into at the same moment.
+                Err(_) => client.read_file(&door.container.id, BACKENDS).await?,
+                Ok(text) => text,
+            };
+            door.backends = text.as_deref().and_then(backends);
             Ok(())
         });
         parallel::all(questions.collect(), PARALLEL).await.map(drop)
@@ -261,6 +265,19 @@ impl Live {
             },
             _ => self.orphans.push(container),
         }
+    }
+
+    /// Returns the volumes of groups that are not there any more.
+    pub(crate) fn left_volumes(&self) -> impl Iterator<Item = &Owned> {
+        let services = self.services.values().flat_map(|service| &service.groups);
+        let groups: BTreeSet<&str> = services
+            .chain(self.tasks.values().flatten().map(|run| &run.group))
+            .map(|group| group.group.as_str())
+            .collect();
+        let has_group = move |volume: &&Owned| {
+            volume.labels.get(labels::GROUP).is_some_and(|group| groups.contains(group.as_str()))
+        };
+        self.group_volumes.iter().filter(move |volume| !has_group(volume))
     }
 
     /// Returns a hash of what decisions rest on: what we made, never how it is.

@@ -47,6 +47,7 @@ pub(crate) fn compose(desired: &Desired) -> Result<Vec<Artefact>> {
             _ => {}
         }
     }
+    wait_for_what_is_checked(&mut services);
     let mut document = Map::from_iter([("services".to_owned(), Value::Object(services))]);
     if !volumes.is_empty() {
         document.insert("volumes".to_owned(), Value::Object(volumes));
@@ -56,6 +57,23 @@ pub(crate) fn compose(desired: &Desired) -> Result<Vec<Artefact>> {
             .with_source(error)
     })?;
     Ok(vec![Artefact { name: FILE.to_owned(), text: text + "\n" }])
+}
+
+/// A check that the helper makes is not in the file, so that nothing may wait for its result: the start is all that can be seen.
+fn wait_for_what_is_checked(services: &mut Map<String, Value>) {
+    let checked: Vec<String> = services
+        .iter()
+        .filter(|(_, one)| one.get("healthcheck").is_some())
+        .map(|(name, _)| name.clone())
+        .collect();
+    for service in services.values_mut() {
+        let waits = service.get_mut("depends_on").and_then(Value::as_object_mut);
+        for (needed, wait) in waits.into_iter().flatten() {
+            if wait["condition"] == "service_healthy" && !checked.contains(needed) {
+                wait["condition"] = json!("service_started");
+            }
+        }
+    }
 }
 
 struct Place<'a> {

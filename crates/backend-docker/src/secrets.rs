@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
+use bytes::Bytes;
 use straddle_core::{
     error::{Error, ErrorKind, Result},
     failure::{Cause, Failure},
@@ -122,6 +123,21 @@ impl Mask {
         Self::new(&secrets)
     }
 
+    fn hide_bytes(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut shown = Vec::with_capacity(bytes.len());
+        let mut rest = bytes;
+        while let Some((first, after)) = rest.split_first() {
+            if let Some(value) = self.0.iter().find(|value| rest.starts_with(value.as_bytes())) {
+                shown.extend_from_slice(b"***");
+                rest = &rest[value.len()..];
+            } else {
+                shown.push(*first);
+                rest = after;
+            }
+        }
+        shown
+    }
+
     pub(crate) fn hide<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut shown = Cow::Borrowed(text);
         for value in &self.0 {
@@ -130,6 +146,39 @@ impl Mask {
             }
         }
         shown
+    }
+}
+
+/// Hides values in output that comes in pieces, of which one may end in the middle of a value.
+#[derive(Debug)]
+pub(crate) struct StreamMask<'a> {
+    mask: &'a Mask,
+    held: Vec<u8>,
+}
+
+impl<'a> StreamMask<'a> {
+    pub(crate) fn new(mask: &'a Mask) -> Self {
+        Self { mask, held: Vec::new() }
+    }
+
+    /// Takes a piece and returns what can be shown by now.
+    pub(crate) fn take(&mut self, piece: Bytes) -> Bytes {
+        if self.mask.0.is_empty() {
+            return piece;
+        }
+        self.held.extend_from_slice(&piece);
+        let hidden = self.mask.hide_bytes(&self.held);
+        let begins = |rest: &[u8]| self.mask.0.iter().any(|value| value.as_bytes().starts_with(rest));
+        let longest = self.mask.0.first().map_or(0, String::len).saturating_sub(1);
+        let first = hidden.len().saturating_sub(longest);
+        let keep = (first..hidden.len()).find(|at| begins(&hidden[*at..])).unwrap_or(hidden.len());
+        self.held = hidden[keep..].to_vec();
+        Bytes::copy_from_slice(&hidden[..keep])
+    }
+
+    /// Returns what was held back, once no more comes.
+    pub(crate) fn rest(&mut self) -> Bytes {
+        Bytes::from(std::mem::take(&mut self.held))
     }
 }
 
@@ -174,5 +223,19 @@ mod tests {
         let failure =
             resolve(&resolver, "web", &template("env:GONE")).unwrap_err().failure().cloned().unwrap();
         assert_eq!((failure.cause, failure.container.as_deref()), (Cause::SecretMissing, Some("web")));
+    }
+
+    #[test]
+    fn a_value_in_pieces_is_hidden() {
+        let secrets =
+            Secrets { env: BTreeMap::from([("A".to_owned(), "hunter2".to_owned())]), ..Secrets::default() };
+        let mask = Mask::new([&secrets]);
+        let mut stream = StreamMask::new(&mask);
+        let mut shown = Vec::new();
+        for piece in ["password: hun", "ter", "2, hunt", "ing\nh"] {
+            shown.extend_from_slice(&stream.take(Bytes::from_static(piece.as_bytes())));
+        }
+        shown.extend_from_slice(&stream.rest());
+        assert_eq!(String::from_utf8(shown).unwrap(), "password: ***, hunting\nh");
     }
 }

@@ -48,7 +48,13 @@ pub(crate) async fn read(client: &Client, scope: &Scope) -> Result<Status> {
             })
             .collect(),
         volumes: live.volumes.keys().cloned().collect(),
-        orphans: live.orphans.iter().chain(debris).map(|container| container.name.clone()).collect(),
+        orphans: live
+            .orphans
+            .iter()
+            .chain(debris)
+            .map(|container| container.name.clone())
+            .chain(live.left_volumes().map(|volume| volume.name.clone()))
+            .collect(),
     })
 }
 

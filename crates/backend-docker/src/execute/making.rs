@@ -6,7 +6,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures_util::future::{join_all, try_join_all};
 use straddle_core::error::{Error, ErrorKind, Result};
 
-use super::Work;
+use super::{Work, not_ours};
 use crate::{
     client::{
         State,
@@ -165,7 +165,10 @@ async fn group_volumes(work: &Work<'_>, template: &TemplateDocument, name: &str)
     let volumes = template.volumes.iter().map(|(volume, document)| async {
         let mut labels = work.labels();
         labels.insert(labels::GROUP.to_owned(), name.to_owned());
-        work.client().create_volume(body::group_volume(&names::member(name, volume), document, labels)).await
+        let own = names::member(name, volume);
+        let made = work.client().create_volume(body::group_volume(&own, document, labels)).await?;
+        // A volume that was there before is returned as it is.
+        if labels::is_owned(work.scope, &made.labels) { Ok(()) } else { Err(not_ours("volume", &own)) }
     });
     try_join_all(volumes).await.map(drop)
 }

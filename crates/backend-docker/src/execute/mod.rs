@@ -133,7 +133,7 @@ pub(crate) async fn step(shared: &Shared, scope: &Scope, step: &Step, context: &
         (SERVICE, Action::Delete) => service::remove(&work).await,
         (TASK, Action::Run) => task::run_step(&work, &step.payload).await,
         (TASK, Action::Delete) => task::remove(&work).await,
-        (_, Action::Delete) => objects::remove_containers(&work, &step.payload).await,
+        (_, Action::Delete) => objects::remove_left_over(&work, &step.payload).await,
         (kind, action) => Err(Error::new(
             ErrorKind::Invalid,
             format!("the plan has a step of a kind that is not known: {action:?} {kind}"),

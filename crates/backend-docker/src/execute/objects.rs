@@ -6,6 +6,7 @@ use straddle_core::error::{ErrorKind, Result};
 use super::{Work, not_ours};
 use crate::{
     client::body,
+    diff::LeftOver,
     document::{EphemeralDocument, NetworkDocument, VolumeDocument, from_value},
     labels,
 };
@@ -55,12 +56,13 @@ pub(super) async fn remove_volume(work: &Work<'_>, payload: &Value) -> Result<St
     }
 }
 
-pub(super) async fn remove_containers(work: &Work<'_>, payload: &Value) -> Result<String> {
-    let ids = payload.as_array().into_iter().flatten().filter_map(Value::as_str);
-    let mut count = 0;
-    for id in ids {
+pub(super) async fn remove_left_over(work: &Work<'_>, payload: &Value) -> Result<String> {
+    let LeftOver { containers, volumes } = from_value(payload)?;
+    for id in &containers {
         work.client().remove(id).await?;
-        count += 1;
     }
-    Ok(format!("{count} removed"))
+    for name in &volumes {
+        work.client().remove_unused_volume(name).await?;
+    }
+    Ok("removed".to_owned())
 }

@@ -64,6 +64,7 @@ pub(super) async fn deploy(work: &Work<'_>, payload: &Value) -> Result<String> {
     let stood =
         service.replicas().any(|group| group.revision() == number && group.condition() == Condition::Healthy);
 
+    clear_broken(work, &mut service, number).await?;
     let watch = Watch::open(
         work.client().clone(),
         labels::filters(work.scope),
@@ -92,7 +93,7 @@ pub(super) async fn deploy(work: &Work<'_>, payload: &Value) -> Result<String> {
         record(work, &recipe).await?;
         change.is_untidy = true;
     }
-    if change.is_untidy || !service.debris.is_empty() {
+    if change.is_untidy {
         tidy(work, number).await?;
     }
     Ok(format!("{replicas}/{replicas} healthy"))
@@ -165,6 +166,24 @@ fn previous(service: &LiveService, number: u64, wanted: u32) -> Option<Previous>
         .map(|group| of(group, wanted))
 }
 
+/// Removes replicas of the wanted revision that do not get well by themselves, and what is left of others: nobody is served by them, and
+/// those that take their place get their names.
+async fn clear_broken(work: &Work<'_>, service: &mut LiveService, number: u64) -> Result<()> {
+    let is_broken = |group: &Group| {
+        matches!(group.place, Place::Live { ordinal: 1.., revision } if revision == number)
+            && group.condition() == Condition::Broken
+    };
+    try_join_all(
+        service.groups.iter().filter(|group| is_broken(group)).map(|group| async {
+            stopping::remove_group(work.client(), &group.group, &Order::of(group)).await
+        }),
+    )
+    .await?;
+    service.groups.retain(|group| !is_broken(group));
+    let debris = std::mem::take(&mut service.debris);
+    stopping::remove_ids(work.client(), debris.into_iter().map(|container| container.id).collect()).await
+}
+
 /// Takes up what there is of a service.
 fn begin<'a>(
     work: &'a Work<'a>,
@@ -202,7 +221,6 @@ fn begin<'a>(
         is_untidy |= !matches!(group.place, Place::Live { ordinal: 1.., .. });
     }
     let names = service.groups.iter().flat_map(|group| [group.name().to_owned(), group.group.clone()]);
-    let debris = service.debris.iter().filter_map(|container| container.labels.get(labels::GROUP).cloned());
     Rollout {
         work,
         watch,
@@ -210,7 +228,7 @@ fn begin<'a>(
         replicas,
         kept,
         failed: None,
-        used: names.chain(debris).collect(),
+        used: names.collect(),
         is_untidy,
     }
 }

@@ -5,7 +5,12 @@ use std::{collections::BTreeMap, time::Duration};
 use futures_util::future::try_join_all;
 use straddle_core::error::Result;
 
-use crate::{client::Client, document::TemplateDocument, labels, observe::Group};
+use crate::{
+    client::Client,
+    document::TemplateDocument,
+    labels::{self, Labels},
+    observe::Group,
+};
 
 /// The containers of a group, for stopping.
 #[derive(Clone, Debug)]
@@ -60,7 +65,12 @@ pub(crate) async fn remove_ids(client: &Client, ids: Vec<String>) -> Result<()> 
 
 pub(crate) async fn remove_volumes(client: &Client, group: &str, template: &TemplateDocument) -> Result<()> {
     for volume in template.volumes.keys() {
-        client.remove_unused_volume(&crate::names::member(group, volume)).await?;
+        let name = crate::names::member(group, volume);
+        // Somebody else may have made a volume of that name meanwhile.
+        let is_ours = |labels: &Labels| labels.get(labels::GROUP).is_some_and(|own| own == group);
+        if client.volume(&name).await?.is_some_and(|found| is_ours(&found.labels)) {
+            client.remove_unused_volume(&name).await?;
+        }
     }
     Ok(())
 }

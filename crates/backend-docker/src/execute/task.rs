@@ -23,7 +23,7 @@ use crate::{
     helper, labels,
     observe::{Live, Run},
     pull,
-    secrets::{self, Mask},
+    secrets::{self, Mask, StreamMask},
     watch::{Exit, Watch},
 };
 
@@ -249,11 +249,19 @@ async fn follow(
         None => None,
     };
     let pump = async {
-        if let Some((mut attached, sink)) = output {
-            while let Some(Ok(Chunk { is_stderr, bytes })) = attached.output.next().await {
-                sink(if is_stderr { Output::Stderr(bytes) } else { Output::Stdout(bytes) });
+        let Some((mut attached, sink)) = output else { return };
+        let (mut out, mut err) = (StreamMask::new(making.mask), StreamMask::new(making.mask));
+        let say = |output: Output| {
+            let (Output::Stdout(bytes) | Output::Stderr(bytes)) = &output;
+            if !bytes.is_empty() {
+                sink(output);
             }
+        };
+        while let Some(Ok(Chunk { is_stderr, bytes })) = attached.output.next().await {
+            say(if is_stderr { Output::Stderr(err.take(bytes)) } else { Output::Stdout(out.take(bytes)) });
         }
+        say(Output::Stdout(out.rest()));
+        say(Output::Stderr(err.rest()));
     };
     let essential: Vec<(&String, &String)> = made
         .containers
