@@ -40,7 +40,8 @@ impl Witness for Outside {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_engine_in_memory_behaves_as_the_suite_demands() {
     let world = World::new(Arc::new(SystemClock::new())).with_image(image_name(), Image::probe());
-    let bench = Bench::new(Arc::new(world.orchestrator()), Arc::new(Outside(world)), image_name(), "suite").unwrap();
+    let bench =
+        Bench::new(Arc::new(world.orchestrator()), Arc::new(Outside(world)), image_name(), "suite").unwrap();
     let report = Suite::new().with_concurrency(16).run(&bench).await;
     println!("{report}");
     assert!(report.is_good(), "{report}");
