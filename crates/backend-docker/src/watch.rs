@@ -19,6 +19,9 @@ use crate::{
 /// How long is waited before a lost subscription is taken up again.
 const RECONNECT: Duration = Duration::from_millis(200);
 
+/// How long nothing is heard until the engine is looked at all the same: engines drop events for listeners that are slow.
+const QUIET: Duration = Duration::from_secs(10);
+
 /// What was seen of one container since the watch began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
@@ -191,11 +194,22 @@ impl Follower {
             if std::mem::take(&mut lost) {
                 self.look_again().await;
             }
-            while let Some(event) = events.next().await {
-                let Ok(happened) = event else { break };
+            let mut quiet = self.clock.sleep(QUIET);
+            loop {
+                let event = tokio::select! {
+                    event = events.next() => event,
+                    () = &mut quiet => {
+                        self.look_again().await;
+                        quiet = self.clock.sleep(QUIET);
+                        continue;
+                    }
+                };
+                let Some(Ok(happened)) = event else { break };
                 if resumed.is_none_or(|resumed| happened.time > resumed) {
                     newest = newest.max(Some(happened.time));
-                    self.take(&happened);
+                    if self.take(&happened) {
+                        quiet = self.clock.sleep(QUIET);
+                    }
                 }
             }
             resumed = newest;
@@ -204,10 +218,11 @@ impl Follower {
         }
     }
 
-    fn take(&self, happened: &Happened) {
+    /// Takes an event, and tells whether it said anything.
+    fn take(&self, happened: &Happened) -> bool {
         if happened.action == Action::Other {
             // Health checks alone tell of three commands each time.
-            return;
+            return false;
         }
         tracing::trace!(container = %happened.name, action = ?happened.action, exit_code = happened.exit_code, "event");
         {
@@ -221,9 +236,10 @@ impl Follower {
             }
         }
         self.sender.send_modify(|number| *number += 1);
+        true
     }
 
-    /// Looks at every container after events were missed.
+    /// Looks at every container after events were missed, or may have been.
     async fn look_again(&self) {
         let Ok(list) = self.client.containers(self.labels.clone()).await else { return };
         {
@@ -234,6 +250,9 @@ impl Follower {
                 if seen.state.is_running() && !container.state.is_running() {
                     let code = container.exit_code.unwrap_or_default();
                     seen.exits.push(Exit { code, out_of_memory: seen.out_of_memory, by_hand: seen.by_hand });
+                }
+                if !seen.state.is_running() && container.state.is_running() {
+                    seen.started = Some(self.clock.monotonic());
                 }
                 seen.state = container.state;
                 seen.health = container.health;

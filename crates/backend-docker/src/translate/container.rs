@@ -284,9 +284,18 @@ fn unreachable_name<'a>(around: &'a Around<'_>, text: &str) -> Option<&'a str> {
 
 /// The engine cannot write into a root that is read-only, and a volume cannot stand in place of the root.
 fn writable(out: &mut Output, field: &FieldPath, path: &str, read_only_root: bool) {
-    if read_only_root && body::parent(path).is_none() {
-        let message = "a file right under the root cannot be written where the root is read-only";
-        out.blocked("docker/file-in-root", field.clone(), message, "put it into a folder");
+    if !read_only_root {
+        return;
+    }
+    match body::parent(path) {
+        None => {
+            let message = "a file right under the root cannot be written where the root is read-only";
+            out.blocked("docker/file-in-root", field.clone(), message, "put it into a folder");
+        }
+        Some(parent) => {
+            let message = format!("the container can write to {parent}: the file needs a volume there, as the root is read-only");
+            out.adapted("docker/writable-folder", field.clone(), message);
+        }
     }
 }
 

@@ -93,7 +93,7 @@ impl Scalar for PortName {
     const DESCRIPTION: &'static str = "A name of a port: at most 64 lower-case letters, digits, `-` and `_`.";
     const PATTERN: Option<&'static str> = Some("^[a-z0-9_][a-z0-9_-]{0,63}$");
     const EXAMPLES: &'static [&'static str] = &["http", "grpc"];
-    const ACCEPTS: Accepts = Accepts::STRING;
+    const ACCEPTS: Accepts = Accepts::STRING_OR_INTEGER;
 }
 spec_scalar!(PortName);
 

@@ -5,7 +5,7 @@ use crate::{
     model::{AppSpec, Autoscale, Protocol, Rollout, RolloutStrategy, Scheme, Service, ServiceMode},
     path::FieldPath,
     rolling::RollingBounds,
-    units::{Percent, PortName},
+    units::{Percent, Port, PortName},
 };
 
 /// Checks what is a service's own.
@@ -101,7 +101,9 @@ fn expose(found: &mut Found, path: &FieldPath, service: &Service) {
                 .filter_map(|(_, port)| port.name.as_ref())
                 .map(PortName::as_str)
                 .collect();
-            let help = if names.is_empty() {
+            let help = if let Ok(number) = expose.port.as_str().parse::<Port>() {
+                format!("name the port: `ports: [{{name: http, port: {number}}}]`, and write `port: http`")
+            } else if names.is_empty() {
                 format!("name it in a container: `ports: [{{name: {}, port: 8080}}]`", expose.port)
             } else {
                 list(&names)

@@ -10,7 +10,7 @@ use crate::{
     },
     path::FieldPath,
     spec::{Address, Part, Template},
-    units::{Cpu, Memory, Name, PortName},
+    units::{Cpu, Memory, Name, Port, PortName},
 };
 
 /// Checks what services and tasks share.
@@ -356,7 +356,9 @@ fn probe(found: &mut Found, path: &FieldPath, container: &Container, probe: &Pro
         container.ports.iter().filter_map(|port| port.name.as_ref()).map(PortName::as_str).collect();
     for (port, key) in [(&probe.port, "port"), (&probe.tcp, "tcp"), (&probe.grpc, "grpc")] {
         if let Some(port) = port.as_ref().filter(|port| !names.contains(&port.as_str())) {
-            let help = if names.is_empty() {
+            let help = if let Ok(number) = port.as_str().parse::<Port>() {
+                format!("name the port: `ports: [{{name: http, port: {number}}}]`, and write `{key}: http`")
+            } else if names.is_empty() {
                 format!("name it: `ports: [{{name: {port}, port: 8080}}]`")
             } else {
                 list(&names)
