@@ -1,9 +1,11 @@
 //! A proxy between a client and the engine: it sees every call, and lets a chosen one go wrong.
 //!
 //! Each connection of the client gets one of its own to the engine. Requests are read one by one, since a client waits for each answer
-//! before it sends the next request on the same connection; answers pass through as they come, so that streams stay streams.
+//! before it sends the next request on the same connection; answers pass through as they come, so that streams stay streams. What the
+//! engine has begun when a client dies it carries out to its end, as if its answer were on the way.
 
 use std::{
+    collections::BTreeSet,
     io::{self, BufRead, BufReader, Read, Write},
     net::Shutdown,
     os::unix::net::{UnixListener, UnixStream},
@@ -17,6 +19,9 @@ use straddle_core::clock::{Clock, SystemClock};
 
 /// Where engines listen that nobody has said anything else about.
 const USUAL_SOCKET: &str = "/var/run/docker.sock";
+
+/// How long the engine may take to answer a client that is gone.
+const GONE: Duration = Duration::from_secs(20);
 
 /// The length of `HTTP/1.1 200`.
 const STATUS_LINE: usize = 12;
@@ -86,7 +91,7 @@ pub struct Proxy {
 struct Shared {
     engine: PathBuf,
     log: Mutex<Log>,
-    struck: Condvar,
+    news: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +100,8 @@ struct Log {
     rule: Option<(Nth, Fault)>,
     struck: bool,
     closed: bool,
+    /// Calls that the engine has and has not answered.
+    pending: BTreeSet<usize>,
 }
 
 impl Proxy {
@@ -107,7 +114,7 @@ impl Proxy {
         let folder = tempfile::tempdir()?;
         let socket = folder.path().join("engine.sock");
         let listener = UnixListener::bind(&socket)?;
-        let shared = Shared { engine: engine()?, log: Mutex::default(), struck: Condvar::new() };
+        let shared = Shared { engine: engine()?, log: Mutex::default(), news: Condvar::new() };
         let shared = Arc::new(shared);
         let accepting = Arc::clone(&shared);
         thread::spawn(move || {
@@ -146,8 +153,13 @@ impl Proxy {
     /// Waits until the fault has taken place; returns whether it has in time.
     #[must_use]
     pub fn has_struck(&self, limit: Duration) -> bool {
-        let waiting = self.shared.struck.wait_timeout_while(self.shared.log(), limit, |log| !log.struck);
-        waiting.unwrap_or_else(PoisonError::into_inner).0.struck
+        self.shared.wait(limit, |log| log.struck)
+    }
+
+    /// Waits until the engine has nothing to do any more for clients, of which some may be gone; returns whether that came in time.
+    #[must_use]
+    pub fn is_quiet(&self, limit: Duration) -> bool {
+        self.shared.wait(limit, |log| log.pending.is_empty())
     }
 }
 
@@ -190,16 +202,30 @@ impl Shared {
         (number, fault.map(|(_, fault)| fault))
     }
 
-    fn answered(&self, number: usize, status: u16) {
+    fn sent(&self, number: usize) {
+        self.log().pending.insert(number);
+    }
+
+    /// Keeps the status of an answer; there is none where the engine hung up.
+    fn answered(&self, number: usize, status: Option<u16>) {
         let at = SystemClock::new().now().as_nanosecond();
-        if let Some(call) = self.log().calls.get_mut(number) {
-            call.answer = Some(Answer { status, at });
+        let mut log = self.log();
+        if let Some(call) = log.calls.get_mut(number) {
+            call.answer = status.map(|status| Answer { status, at });
         }
+        log.pending.remove(&number);
+        self.news.notify_all();
+    }
+
+    /// Waits for something in the log; returns whether it came in time.
+    fn wait(&self, limit: Duration, what: impl Fn(&Log) -> bool) -> bool {
+        let waiting = self.news.wait_timeout_while(self.log(), limit, |log| !what(log));
+        what(&waiting.unwrap_or_else(PoisonError::into_inner).0)
     }
 
     fn strike(&self) {
         self.log().struck = true;
-        self.struck.notify_all();
+        self.news.notify_all();
     }
 }
 
@@ -218,6 +244,8 @@ struct Connection<'a> {
     client: BufReader<UnixStream>,
     engine: UnixStream,
     waiting: Waiting,
+    /// The last call that the engine got.
+    number: Option<usize>,
 }
 
 impl Connection<'_> {
@@ -227,12 +255,16 @@ impl Connection<'_> {
         let (to, from) = (client.try_clone()?, engine.try_clone()?);
         let answers = (Arc::clone(shared), Arc::clone(&waiting));
         let answering = thread::spawn(move || answers_of(&answers.0, from, to, &answers.1));
-        let mut connection = Connection { shared, client: BufReader::new(client), engine, waiting };
+        let mut connection =
+            Connection { shared, client: BufReader::new(client), engine, waiting, number: None };
         let is_upgraded = connection.requests();
         if let Ok(true) = is_upgraded {
             // The client has said its last word; the engine may have more to say.
             drop(connection.engine.shutdown(Shutdown::Write));
             drop(answering.join());
+        }
+        if let Some(number) = connection.number {
+            shared.wait(GONE, |log| !log.pending.contains(&number));
         }
         drop(connection.engine.shutdown(Shutdown::Both));
         connection.client.get_ref().shutdown(Shutdown::Both)
@@ -261,6 +293,8 @@ impl Connection<'_> {
                 Some(Fault::CutAfter | Fault::HoldAfter) | None => {}
             }
             *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(Pending { number, fault });
+            self.number = Some(number);
+            self.shared.sent(number);
             self.engine.write_all(&head.bytes)?;
             head.copy_body(&mut self.client, &mut self.engine)?;
             if head.field("upgrade").is_some() {
@@ -291,10 +325,13 @@ fn answers_of(
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let mut length = engine.read(&mut buffer)?;
+        let pending = waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
         if length == 0 {
+            if let Some(Pending { number, .. }) = pending {
+                shared.answered(number, None);
+            }
             return client.shutdown(Shutdown::Both);
         }
-        let pending = waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Pending { number, fault }) = pending {
             while length < STATUS_LINE {
                 match engine.read(&mut buffer[length..])? {
@@ -304,7 +341,7 @@ fn answers_of(
             }
             let status =
                 buffer.get(9..STATUS_LINE).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-            shared.answered(number, status.unwrap_or_default());
+            shared.answered(number, status);
             match fault {
                 Some(Fault::CutAfter) => {
                     shared.strike();
@@ -317,6 +354,7 @@ fn answers_of(
                 _ => {}
             }
         }
+        // A client that is gone takes no answer, but what it sent last has been answered by now.
         client.write_all(&buffer[..length])?;
     }
 }

@@ -496,3 +496,112 @@ pub(crate) fn rollback(live: &Live, name: &str, to: Option<u64>) -> Result<Steps
     step.revision = (from != number).then_some(RevisionChange { from: Some(from), to: number });
     Ok(steps)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        client::{Listed, State},
+        document::{ContainerDocument, RolloutDocument},
+        names::Place,
+    };
+
+    fn template(image: &str) -> TemplateDocument {
+        let container =
+            ContainerDocument { image: image.into(), essential: true, ..ContainerDocument::default() };
+        TemplateDocument {
+            containers: BTreeMap::from([("web".to_owned(), container)]),
+            ..TemplateDocument::default()
+        }
+    }
+
+    fn document(image: &str, replicas: u32) -> ServiceDocument {
+        ServiceDocument {
+            template: template(image),
+            replicas,
+            door: None,
+            rollout: RolloutDocument::default(),
+            images: BTreeMap::new(),
+            port_names: BTreeMap::new(),
+        }
+    }
+
+    fn group(image: &str, place: Place, state: State) -> Group {
+        let names = Names::new(&straddle_core::scope::Scope::new(&"shop".parse().unwrap()));
+        let name = names.group("web", place);
+        let lead = Listed {
+            id: name.clone(),
+            name: name.clone(),
+            image: image.into(),
+            labels: Default::default(),
+            created: 1,
+            state,
+            health: None,
+            exit_code: None,
+        };
+        let template = template(image);
+        let containers = BTreeMap::from([("web".to_owned(), lead.clone())]);
+        Group {
+            place,
+            group: name,
+            hash: template.hash(),
+            template,
+            rollout: RolloutDocument::default(),
+            lead,
+            containers,
+        }
+    }
+
+    fn live(groups: Vec<Group>) -> Live {
+        let service = LiveService { groups, ..LiveService::default() };
+        Live { services: BTreeMap::from([("web".to_owned(), service)]), ..Live::default() }
+    }
+
+    fn replica(image: &str, revision: u64, ordinal: u32) -> Group {
+        group(image, Place::Live { revision, ordinal }, State::Running)
+    }
+
+    #[test]
+    fn differences_read_like_the_spec() {
+        let live = live(vec![replica("a:1", 1, 1), replica("a:1", 1, 2)]);
+        let paths = |document: &ServiceDocument| -> Vec<String> {
+            differences(document, &live.services["web"]).into_iter().map(|change| change.path).collect()
+        };
+        assert!(paths(&document("a:1", 2)).is_empty());
+        assert_eq!(paths(&document("a:2", 3)), ["containers.web.image", "replicas"]);
+    }
+
+    #[test]
+    fn what_is_broken_is_something_to_do() {
+        let broken = group("a:1", Place::Live { revision: 1, ordinal: 1 }, State::Exited);
+        let found = differences(&document("a:1", 1), &live(vec![broken]).services["web"]);
+        assert_eq!(found[0].path, "replica shop-web-1-1");
+    }
+
+    #[test]
+    fn a_known_template_returns_to_its_number() {
+        let kept = group("a:1", Place::Kept { revision: 1 }, State::Exited);
+        let failed = group("a:3", Place::Failed { revision: 3 }, State::Exited);
+        let live = live(vec![replica("a:2", 2, 1), kept, failed]);
+        let service = &live.services["web"];
+        assert_eq!(service.number_for(&template("a:1").hash()), 1);
+        assert_eq!(service.number_for(&template("a:4").hash()), 4);
+        assert_eq!(service.current().map(Group::revision), Some(2));
+        let back = rollback(&live, "web", None).unwrap();
+        assert_eq!(back.steps[0].revision, Some(RevisionChange { from: Some(2), to: 1 }));
+        assert!(rollback(&live, "web", Some(9)).is_err());
+        assert!(rollback(&live, "web", Some(2)).unwrap().steps.is_empty());
+    }
+
+    #[test]
+    fn nothing_is_removed_that_is_not_there() {
+        let live = live(vec![replica("a:1", 1, 1)]);
+        assert!(remove(&live, false, &["other".to_owned()]).is_err());
+        let steps = remove(&live, false, &["web".to_owned()]).unwrap();
+        assert_eq!(
+            steps.steps.iter().map(|step| step.resource.to_string()).collect::<Vec<_>>(),
+            ["service/web"]
+        );
+        assert!(remove(&Live::default(), true, &[]).unwrap().steps.is_empty());
+    }
+}

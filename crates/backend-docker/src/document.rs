@@ -239,6 +239,8 @@ pub(crate) struct MountDocument {
 pub(crate) enum MountKind {
     /// A directory of the host.
     Bind,
+    /// A volume of the engine that is there already, and is not ours.
+    Existing,
     /// A volume of the group.
     Group,
     /// Space in memory of this container alone.

@@ -101,6 +101,10 @@ fn template(
         volumes.insert(format!("{}-{volume}", place.name), json!({}));
     }
     let main = template.main_container(place.name).map(|(name, _)| name.to_owned()).unwrap_or_default();
+    let mounts = template.containers.values().flat_map(|container| container.volumes.values());
+    for mount in mounts.filter(|mount| mount.kind == MountKind::Existing) {
+        volumes.insert(mount.source.clone(), json!({ "external": true }));
+    }
     for (name, container) in &template.containers {
         let mut service = container_of(container, place);
         if *name == main {
@@ -214,7 +218,7 @@ fn container_of(container: &ContainerDocument, place: &Place<'_>) -> Map<String,
                 MountKind::Bind => ("bind", json!(mount.source)),
                 MountKind::Group => ("volume", json!(format!("{}-{}", place.name, mount.source))),
                 MountKind::Tmpfs => ("tmpfs", Value::Null),
-                MountKind::Volume => ("volume", json!(mount.source)),
+                MountKind::Existing | MountKind::Volume => ("volume", json!(mount.source)),
             };
             let mut native = json!({ "type": kind, "target": target, "read_only": mount.read_only });
             if !source.is_null() {

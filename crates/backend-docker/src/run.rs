@@ -2,7 +2,9 @@
 
 use straddle_core::{
     error::{Error, ErrorKind, Result},
+    finding::Finding,
     orchestrator::{Context, Orchestrator, RunOutcome, RunRequest},
+    path::FieldPath,
     platform::ResourceKey,
     scope::Scope,
 };
@@ -27,12 +29,15 @@ pub(crate) async fn run(
     let facts = backend.facts(scope, Some(&request.app)).await?;
     let translation = backend.platform().translate(&request.app, scope, &facts);
     let key = ResourceKey::new(TASK, &request.task);
-    let path =
-        straddle_core::path::FieldPath::root().child(TASK.to_owned() + "s").child(request.task.as_str());
-    if let Some(finding) =
-        translation.findings.iter().find(|finding| finding.blocks() && finding.path.starts_with(&path))
-    {
-        return Err(Error::new(ErrorKind::Blocked, format!("{}: {}", finding.path, finding.message)));
+    let concerns = concerns(&request);
+    let blocks =
+        |finding: &&Finding| finding.blocks() && concerns.iter().any(|path| finding.path.starts_with(path));
+    if let Some(finding) = translation.findings.iter().find(blocks) {
+        let error = Error::new(ErrorKind::Blocked, format!("{}: {}", finding.path, finding.message));
+        return Err(match &finding.fix {
+            Some(fix) => error.with_help(fix.clone()),
+            None => error,
+        });
     }
     let Some(resource) = translation.desired.get(&key) else {
         return Err(Error::not_found(format!("task `{}`", request.task)));
@@ -61,6 +66,16 @@ pub(crate) async fn run(
         }
     }
     Err(Error::new(ErrorKind::Internal, "a task was not tried at all"))
+}
+
+/// Returns the fields that a run depends on: the task, and the volumes that it mounts.
+fn concerns(request: &RunRequest) -> Vec<FieldPath> {
+    let root = FieldPath::root();
+    let containers =
+        request.app.tasks.get(request.task.as_str()).map(|task| task.template.containers.values());
+    let mounts = containers.into_iter().flatten().flat_map(|container| container.volumes.values());
+    let volumes = mounts.map(|mount| root.child("volumes").child(mount.name.as_str()));
+    [root.child("tasks").child(request.task.as_str())].into_iter().chain(volumes).collect()
 }
 
 /// Makes the network and the volumes that a run needs; what is there already stays as it is.

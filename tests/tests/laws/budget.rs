@@ -8,36 +8,46 @@ use straddle_tests::{
 
 use crate::demand;
 
-/// Lists of containers, networks and volumes.
+/// Of containers, networks and volumes.
 const LISTS: usize = 3;
+
+/// The version of the engine, and the one image that all services are made of.
+const FACTS: usize = 2;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn law_9_calls_are_budgeted() {
     Engine::connect().await.unwrap().load_probe().await.unwrap();
     let proxy = Proxy::start().unwrap();
-    let application = Application::new("law9", &spec(1)).unwrap().through(&proxy);
-    let mut budgets = Vec::new();
-    for services in [1, 20] {
-        application.write(&spec(services)).unwrap();
+    let application = Application::new("law9", &spec(1, 0)).unwrap().through(&proxy);
+    for (services, doors) in [(1, 0), (20, 0), (20, 2)] {
+        application.write(&spec(services, doors)).unwrap();
         demand(application.run(&["up", "--yes"]).unwrap(), 0);
         drop(proxy.take());
+
+        // An engine tells when a container started one container at a time, so that the lists do not suffice.
         demand(application.run(&["status"]).unwrap(), 0);
         let status = proxy.take();
-        demand(application.run(&["up", "--yes"]).unwrap(), 0);
-        let nothing = proxy.take();
-        assert!(status.iter().chain(&nothing).all(|call| !call.changes()), "{status:#?}\n{nothing:#?}");
-        // An engine tells the restarts and the start of one container at a time: one look at each.
+        assert_eq!(status.len(), LISTS + services, "status of {services}: {status:#?}");
         assert_eq!(count(&status, "/containers/", "/json") - 1, services, "{status:#?}");
-        budgets.push((services, status.len() - services, nothing));
+
+        // Neither the number of services nor that of replicas counts, only what has to be asked about: doors know whom they serve.
+        for command in [&["up", "--yes"][..], &["plan"]] {
+            let ran = demand(application.run(command).unwrap(), 0);
+            assert!(ran.out.contains("nothing to change"), "{}", ran.out);
+            let calls = proxy.take();
+            let wanted = FACTS + LISTS + doors;
+            assert_eq!(calls.len(), wanted, "{command:?} of {services} with {doors} doors: {calls:#?}");
+            assert!(calls.iter().all(|call| !call.changes()), "{calls:#?}");
+        }
     }
-    let [(_, few_lists, few), (_, many_lists, many)] = &budgets[..] else { unreachable!("two sizes") };
-    assert_eq!((*few_lists, *many_lists), (LISTS, LISTS), "status lists once, however much there is");
-    // The version, the one image, and the lists.
-    assert_eq!((few.len(), many.len()), (2 + LISTS, 2 + LISTS), "{few:#?}\n{many:#?}");
 }
 
-fn spec(services: usize) -> String {
-    let one = |at| format!("  s{at}: {{image: IMAGE, command: [sleep], stop: {{grace: 1s}}}}\n");
+/// Services, of which the first ones have a port, and so a door.
+fn spec(services: usize, doors: usize) -> String {
+    let one = |at| {
+        let program = if at < doors { "[serve, \"8080\"], ports: [8080]" } else { "[sleep]" };
+        format!("  s{at}: {{image: IMAGE, command: {program}, stop: {{grace: 1s, drain: 0s}}}}\n")
+    };
     let services: String = (0..services).map(one).collect();
     format!("app: APP\nservices:\n{services}")
 }

@@ -4,11 +4,13 @@
 //! them nothing changes, so that a process that is killed there is killed at one of these points. The whole matrix, call by call and with
 //! every fault, is run on the engine in memory by the tests of `straddle-core`.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use straddle_tests::{
     application::{Application, LIMIT},
     docker::Engine,
-    proxy::{Call, Fault, Nth, Proxy},
+    proxy::{Fault, Nth, Proxy},
 };
 
 use crate::demand;
@@ -33,28 +35,37 @@ tasks:
   migrate: {image: IMAGE, command: [exit, \"0\"]}
 ";
 
-/// How many points of a command are tried.
-const POINTS: usize = 4;
-
 const UP: [&str; 2] = ["up", "--yes"];
+
+/// Where a process is killed.
+const KILLS: [Fault; 3] = [Fault::HoldAfter, Fault::HoldBefore, Fault::HoldAfter];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn law_3_converges_on_create() {
-    converges("law3create", &[], &UP).await;
+    converges("law3create", &[], &UP, &KILLS).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn law_3_converges_on_update() {
-    converges("law3update", &["one"], &UP).await;
+    converges("law3update", &["one"], &UP, &KILLS).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn law_3_converges_on_remove() {
-    converges("law3remove", &["one"], &["down", "--volumes", "--yes"]).await;
+    converges("law3remove", &["one"], &["down", "--volumes", "--yes"], &KILLS[..2]).await;
 }
 
-/// Kills a command on the spec of version two, where the versions before were brought up, at several points, and runs it again.
-async fn converges(test: &str, before: &[&str], command: &[&str]) {
+#[tokio::test(flavor = "multi_thread")]
+async fn law_3_converges_when_calls_fail() {
+    let faults = [Fault::CutAfter, Fault::CutBefore, Fault::Answer(503)];
+    converges("law3fault", &[], &UP, &faults).await;
+}
+
+/// Everything that there is of an application, one line each.
+type Snapshot = Vec<String>;
+
+/// Disturbs a command on the spec of version two, where the versions before were brought up, at a point for each fault, and runs it again.
+async fn converges(test: &str, before: &[&str], command: &[&str], faults: &[Fault]) {
     let engine = Engine::connect().await.unwrap();
     engine.load_probe().await.unwrap();
     let proxy = Proxy::start().unwrap();
@@ -72,44 +83,86 @@ async fn converges(test: &str, before: &[&str], command: &[&str]) {
     prepare().await;
     demand(application.run(command).unwrap(), 0);
     let changes = proxy.take().iter().filter(|call| call.changes()).count();
-    assert!(changes > 2 * POINTS, "only {changes} calls change something");
+    assert!(changes > faults.len() + 4, "only {changes} calls change something");
     let wanted = settled(&engine, &application, command).await;
 
-    for point in 0..2 * POINTS {
-        // The parallel parts of a command may send a call or two less, so that the very last is not among those that are waited for.
-        let at = point * (changes - 2) / (2 * POINTS - 1);
-        let fault = if point % 2 == 0 { Fault::HoldBefore } else { Fault::HoldAfter };
+    for (point, fault) in faults.iter().copied().enumerate() {
+        // The first that is not trivial, and the last that is sure to be made: the parallel parts of a command may save a call or two.
+        let at = 1 + point * (changes - 4) / (faults.len() - 1);
         prepare().await;
         proxy.disturb(Nth::Change(at), fault);
         let running = application.start(command).unwrap();
         assert!(proxy.has_struck(LIMIT), "change {at} of {changes} was never made");
-        let killed = demand(running.kill(LIMIT).unwrap(), -1);
-        let what = format!("{fault:?} at change {at} of {changes}: {}", last(&proxy.take()));
+        let disturbed = match fault {
+            Fault::HoldAfter | Fault::HoldBefore => demand(running.kill(LIMIT).unwrap(), -1),
+            // It may have tried again by itself, and succeeded.
+            Fault::Answer(_) | Fault::CutAfter | Fault::CutBefore => running.wait(LIMIT).unwrap(),
+        };
+        assert!(proxy.is_quiet(LIMIT), "the engine does not answer");
+        let calls = proxy.take();
+        let call = calls.iter().filter(|call| call.changes()).nth(at);
+        let call = call.map(|call| format!("{} {}", call.method, call.path));
+        let what = format!("{fault:?} at change {at} of {changes}, {call:?}, which said\n{}", disturbed.err);
         let again = application.run(command).unwrap();
-        assert_eq!(again.code, 0, "{what}\n{}\n{}", killed.err, again.err);
-        assert_eq!(settled(&engine, &application, command).await, wanted, "{what}\n{}", again.err);
+        assert_eq!(again.code, 0, "{what}\nand then\n{}", again.err);
+        let found = settled(&engine, &application, command).await;
+        assert!(found == wanted, "{what}\nand then\n{}\n{}", again.err, difference(&wanted, &found));
     }
 }
 
 /// Returns what there is, once it is known that nothing is left to do, and nothing is left over.
-async fn settled(engine: &Engine, application: &Application, command: &[&str]) -> Vec<(String, Value)> {
+async fn settled(engine: &Engine, application: &Application, command: &[&str]) -> Snapshot {
     let again = demand(application.run(command).unwrap(), 0);
     assert!(again.out.contains("nothing to "), "the second time was no no-op: {}", again.out);
     let status = demand(application.run(&["status", "-o", "json"]).unwrap(), 0);
     let status: Value = serde_json::from_str(&status.out).unwrap();
     assert_eq!(status["orphans"], serde_json::json!([]), "{status:#}");
-    // A run that was killed did not succeed, so that the one that did may have the number after it.
     let snapshot = engine.snapshot(application.scope()).await.unwrap();
-    let text = |value: &Value| value.to_string().replace("migrate-run-2", "migrate-run-1");
-    let mut found: Vec<(String, Value)> = snapshot
-        .iter()
-        .map(|(name, value)| (text(&name.as_str().into()), text(value).parse().unwrap()))
+    let plain = |text: String| without_ordinals(&text, application.name());
+    let mut found: Snapshot = snapshot
+        .into_iter()
+        .map(|(name, shown)| format!("{}: {}", plain(name), plain(ordered(&shown))))
         .collect();
-    found.sort_by(|one, other| one.0.cmp(&other.0));
+    found.sort();
     found
 }
 
-fn last(calls: &[Call]) -> String {
-    let last = calls.iter().rfind(|call| call.changes());
-    last.map_or_else(String::new, |call| format!("{} {}", call.method, call.path))
+/// Returns a value as text, with its keys in order.
+fn ordered(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let members: BTreeMap<&String, String> =
+                members.iter().map(|(key, value)| (key, ordered(value))).collect();
+            format!("{members:?}")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Takes the number off each replica and run: which of them did not survive a kill is chance, how many there are in the end is not.
+fn without_ordinals(text: &str, app: &str) -> String {
+    ["web-1", "web-2", "store-1", "migrate-run"].into_iter().fold(text.to_owned(), |text, group| {
+        let stem = format!("{app}-{group}-");
+        let mut parts = text.split(&stem);
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |text, part| {
+            text + &stem + "N" + part.trim_start_matches(|letter: char| letter.is_ascii_digit())
+        })
+    })
+}
+
+/// Says what is in one snapshot and not, or not so often, in the other.
+fn difference(wanted: &Snapshot, found: &Snapshot) -> String {
+    let only = |these: &Snapshot, those: &Snapshot| {
+        let mut rest = those.clone();
+        let mut text = String::new();
+        for one in these {
+            match rest.iter().position(|other| other == one) {
+                Some(at) => drop(rest.remove(at)),
+                None => text.push_str(&format!("  {one}\n")),
+            }
+        }
+        text
+    };
+    format!("wanted\n{}found\n{}", only(wanted, found), only(found, wanted))
 }

@@ -22,10 +22,9 @@ volumes:
 ";
 
 /// What the application of [`SPEC`] would call its own things, by the kind that the engine calls it.
-const NAMES: [(&str, &str); 7] = [
+const NAMES: [(&str, &str); 6] = [
     ("network", "APP"),
     ("volume", "APP-kept"),
-    ("volume", "APP-web-1-1-scratch"),
     ("container", "APP-lease"),
     ("container", "APP-migrate-run-1"),
     ("container", "APP-web"),
@@ -44,12 +43,25 @@ const LABELS: [&[(&str, &str)]; 3] = [
     &[("dev.straddle.app", "APP"), ("dev.straddle.environment", "default"), ("dev.straddle.service", "web")],
 ];
 
+/// What would come and go with its first replica.
+const OF_REPLICA: [(&str, &str); 1] = [("volume", "APP-web-1-1-scratch")];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn law_2_nothing_unowned_is_touched() {
+    untouched("law2", &NAMES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn law_2_nothing_unowned_is_touched_with_a_replica() {
+    untouched("law2replica", &OF_REPLICA).await;
+}
+
+/// Plants things under these names, and has every command work around them.
+async fn untouched(test: &str, names: &[(&'static str, &str)]) {
     let engine = Engine::connect().await.unwrap();
-    let application = Application::new("law2", SPEC).unwrap();
+    let application = Application::new(test, SPEC).unwrap();
     let mut planted: Vec<(&str, String, Value)> = Vec::new();
-    for (at, (kind, name)) in NAMES.into_iter().enumerate() {
+    for (at, (kind, name)) in names.iter().copied().enumerate() {
         let (name, labels) = (application.fill(name), LABELS[at % LABELS.len()]);
         let labels: Vec<(&str, &str)> = labels
             .iter()

@@ -1,6 +1,10 @@
 //! Law 8. What a target cannot do is said before the first call that could change anything.
 
-use straddle_tests::{application::Application, docker::Engine, proxy::Proxy};
+use straddle_tests::{
+    application::Application,
+    docker::Engine,
+    proxy::{Call, Proxy},
+};
 
 use crate::demand;
 
@@ -17,34 +21,44 @@ services:
   web: {image: IMAGE, command: [sleep], stop: {grace: 1s}, FIELD}
   fine: {image: IMAGE, command: [sleep], stop: {grace: 1s}}
 tasks:
-  report: {image: IMAGE, command: [sleep], FIELD}
+  report: {image: IMAGE, command: [exit, \"0\"], FIELD}
 ";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn law_8_refuse_early() {
-    Engine::connect().await.unwrap().load_probe().await.unwrap();
+    refused(
+        "law8",
+        &[&["plan"], &["up", "--yes"], &["up", "--yes", "-o", "json"], &["up", "web", "--yes"]],
+        3,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn law_8_refuse_early_what_is_run_once() {
+    // The code 3 may be one of the process that it runs.
+    refused("law8run", &[&["run", "report"]], 125).await;
+}
+
+/// Demands that commands end with a code, after questions only.
+async fn refused(test: &str, commands: &[&[&str]], code: i32) {
+    let engine = Engine::connect().await.unwrap();
+    engine.load_probe().await.unwrap();
     let proxy = Proxy::start().unwrap();
-    let application = Application::new("law8", SPEC).unwrap().through(&proxy);
+    let application = Application::new(test, SPEC).unwrap().through(&proxy);
     for (field, path) in REFUSED {
         application.write(&SPEC.replace("FIELD", field)).unwrap();
-        // `run` keeps the code 3 for the process that it runs.
-        for (command, code) in [
-            (&["plan"][..], 3),
-            (&["up", "--yes"], 3),
-            (&["up", "--yes", "-o", "json"], 3),
-            (&["up", "web", "--yes"], 3),
-            (&["run", "report"], 125),
-        ] {
-            let refused = demand(application.run(command).unwrap(), code);
-            let calls = proxy.take();
-            let changes: Vec<_> = calls.iter().filter(|call| call.changes()).collect();
-            assert!(changes.is_empty(), "{command:?} of {field} was refused after {changes:#?}");
+        for command in commands {
+            let ran = application.run(command).unwrap();
+            let changes: Vec<_> = proxy.take().into_iter().filter(Call::changes).collect();
             assert!(
-                refused.err.contains(path) || command[0] == "run",
-                "`{path}` is missing in\n{}",
-                refused.err
+                changes.is_empty(),
+                "{command:?} with `{field}` came to {}, after {changes:#?}",
+                ran.code
             );
+            let ran = demand(ran, code);
+            assert!(ran.err.contains(path), "`{path}` is missing in\n{}", ran.err);
         }
     }
-    assert!(Engine::connect().await.unwrap().snapshot(application.scope()).await.unwrap().is_empty());
+    assert!(engine.snapshot(application.scope()).await.unwrap().is_empty());
 }

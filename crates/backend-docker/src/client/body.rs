@@ -256,7 +256,7 @@ fn mounts(document: &ContainerDocument, around: &Surroundings<'_>) -> Vec<models
                         ..models::MountTmpfsOptions::default()
                     });
                 }
-                MountKind::Volume => {
+                MountKind::Existing | MountKind::Volume => {
                     native.typ = Some(models::MountType::VOLUME);
                     native.source = Some(mount.source.clone());
                     native.volume_options = subpath;
@@ -464,5 +464,86 @@ pub(crate) fn group_volume(
         driver_opts: options,
         labels: Some(labels.into_iter().collect()),
         cluster_volume_spec: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn around<'a>(
+        template: &'a TemplateDocument,
+        network: Join<'a>,
+        nothing: &'a (Secrets, BTreeMap<String, String>),
+    ) -> Surroundings<'a> {
+        Surroundings {
+            template,
+            labels: Labels::new(),
+            network,
+            group: "shop-web-1-1",
+            secrets: &nothing.0,
+            probe_volume: Some("straddle-helper-1"),
+            api: (1, 41),
+            restarts: true,
+            environment: &nothing.1,
+            command: None,
+        }
+    }
+
+    #[test]
+    fn a_check_that_the_image_brings_is_switched_off() {
+        assert_eq!(health(None, (1, 41)).test, Some(vec!["NONE".to_owned()]));
+        let document = HealthDocument {
+            test: vec!["CMD".into(), "/x".into()],
+            interval_ms: 1500,
+            timeout_ms: 1,
+            retries: 3,
+            start_period_ms: 0,
+        };
+        let old = health(Some(&document), (1, 41));
+        assert_eq!(
+            (old.interval, old.start_period, old.start_interval),
+            (Some(1_500_000_000), Some(0), None)
+        );
+        let new = health(Some(&document), (1, 44));
+        assert_eq!((new.start_period, new.start_interval), (Some(1_500_000_000), Some(250_000_000)));
+    }
+
+    #[test]
+    fn what_belongs_to_the_network_stands_on_its_owner() {
+        let document = ContainerDocument {
+            image: "a".into(),
+            ports: vec!["tcp/80".into()],
+            ..ContainerDocument::default()
+        };
+        let template = TemplateDocument {
+            hostname: Some("web".into()),
+            dns: vec!["10.0.0.1".into()],
+            ..TemplateDocument::default()
+        };
+        let nothing = Default::default();
+        let owner =
+            container(&document, &around(&template, Join::Network { name: "shop", aliases: &[] }, &nothing));
+        assert_eq!(owner.hostname.as_deref(), Some("web"));
+        assert_eq!(owner.exposed_ports, Some(vec!["80/tcp".to_owned()]));
+        let joined = container(&document, &around(&template, Join::Container("id"), &nothing));
+        assert_eq!((joined.hostname, joined.exposed_ports), (None, None));
+        let host = joined.host_config.unwrap();
+        assert_eq!((host.network_mode.as_deref(), host.dns), (Some("container:id"), None));
+    }
+
+    #[test]
+    fn a_door_publishes_to_this_machine_unless_it_is_public() {
+        let port = |port, public| crate::document::PublishDocument { port, public };
+        let ports = BTreeMap::from([(
+            "tcp/80".to_owned(),
+            DoorPort { publish: vec![port(8080, false), port(8081, true)] },
+        )]);
+        let body = door("helper:1", &DoorDocument { ports }, "shop", "web", Labels::new());
+        assert_eq!(body.cmd, Some(vec!["door".to_owned(), "tcp/80:80".to_owned()]));
+        let bindings = body.host_config.unwrap().port_bindings.unwrap();
+        let hosts: Vec<_> =
+            bindings["80/tcp"].as_ref().unwrap().iter().map(|one| one.host_ip.as_deref()).collect();
+        assert_eq!(hosts, [Some("127.0.0.1"), None]);
     }
 }

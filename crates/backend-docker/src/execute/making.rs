@@ -12,7 +12,9 @@ use crate::{
         State,
         body::{self, Join, Secrets, Surroundings},
     },
-    document::{ConditionDocument, ContainerDocument, RestartDocument, RolloutDocument, TemplateDocument},
+    document::{
+        ConditionDocument, ContainerDocument, MountKind, RestartDocument, RolloutDocument, TemplateDocument,
+    },
     explain::Scene,
     labels::{self, Labels, Role},
     names,
@@ -120,6 +122,18 @@ impl Making<'_> {
             document: self.template.containers.get(container),
         }
     }
+}
+
+/// Checks that volumes which somebody else has to make are there: the engine would make them, empty, without a word.
+pub(crate) async fn demand_existing(work: &Work<'_>, template: &TemplateDocument) -> Result<()> {
+    let mounts = template.containers.values().flat_map(|container| container.volumes.values());
+    for mount in mounts.filter(|mount| mount.kind == MountKind::Existing) {
+        if work.client().volume(&mount.source).await?.is_none() {
+            let error = Error::not_found(format!("volume `{}`", mount.source));
+            return Err(error.with_help(format!("make it first: docker volume create {}", mount.source)));
+        }
+    }
+    Ok(())
 }
 
 /// Makes the containers of a group, with their volumes and files; nothing is started.

@@ -126,6 +126,7 @@ async fn recipe(
     number: u64,
     policy: RolloutDocument,
 ) -> Result<Recipe> {
+    making::demand_existing(work, &template).await?;
     let secrets = secrets::resolve(work.resolver(), work.name, &template)?;
     let mask = Mask::new(secrets.values());
     let needs_helper = template.needs_hold() || template.needs_probe();

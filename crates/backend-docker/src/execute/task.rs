@@ -153,6 +153,7 @@ pub(crate) async fn run_once(
     number: u32,
     options: &RunOptions,
 ) -> Result<Finished> {
+    making::demand_existing(work, template).await?;
     let secrets = secrets::resolve(work.resolver(), work.name, template)?;
     let mask = Mask::new(secrets.values());
     let needs_helper = template.needs_hold() || template.needs_probe();

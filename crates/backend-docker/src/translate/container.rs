@@ -293,7 +293,9 @@ fn writable(out: &mut Output, field: &FieldPath, path: &str, read_only_root: boo
             out.blocked("docker/file-in-root", field.clone(), message, "put it into a folder");
         }
         Some(parent) => {
-            let message = format!("the container can write to {parent}: the file needs a volume there, as the root is read-only");
+            let message = format!(
+                "the container can write to {parent}: the file needs a volume there, as the root is read-only"
+            );
             out.adapted("docker/writable-folder", field.clone(), message);
         }
     }

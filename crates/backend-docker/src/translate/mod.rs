@@ -233,3 +233,131 @@ fn notes() -> Vec<Note> {
         ),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use straddle_core::{finding::FindingKind, spec};
+
+    use super::*;
+    use crate::document::{MountKind, ServiceDocument, from_value};
+
+    fn translated(yaml: &str, facts: &Facts) -> Translation {
+        let spec: AppSpec = spec::from_yaml(yaml).unwrap_or_else(|problems| panic!("{problems}"));
+        let app = spec.check().unwrap_or_else(|violations| panic!("{violations}"));
+        translate(&app, &Scope::new(&app.app), facts, true)
+    }
+
+    fn service(translation: &Translation, name: &str) -> ServiceDocument {
+        from_value(&translation.desired.get(&ResourceKey::new(SERVICE, name)).unwrap().document).unwrap()
+    }
+
+    fn found(translation: &Translation, code: &str) -> Vec<(FindingKind, String)> {
+        let findings = translation.findings.iter().filter(|finding| finding.code == code);
+        findings.map(|finding| (finding.kind, finding.path.to_string())).collect()
+    }
+
+    const SHOP: &str = "\
+app: shop
+services:
+  web:
+    containers:
+      web:
+        image: shop/web:1
+        ports: [{name: http, port: 8080}]
+        env: {STORE: \"http://${service.store.host}:${service.store.port}\"}
+        health: {http: /healthz, exec: [/web, --check], interval: 2s}
+        depends_on: {proxy: healthy}
+        cpu: {reservation: 250m, limit: 1.5}
+      proxy: {image: shop/proxy:2, ports: [{name: p, port: 9090}], health: {tcp: p}}
+    resources: {memory: 1Gi}
+    replicas: 3
+    expose: [{port: http, host: shop.example.com, publish: 8080}]
+    after: {migrate: success, store: healthy}
+  store: {image: shop/store:2, ports: [9000], volumes: {/data: store-data}}
+tasks:
+  migrate: {image: shop/web:1, command: [migrate], after: {store: healthy}}
+";
+
+    #[test]
+    fn the_shop_becomes_documents() {
+        let facts = crate::facts::assumed().with("image:shop/web:1", "sha256:aa");
+        let shop = translated(SHOP, &facts);
+        let keys: Vec<String> =
+            shop.desired.resources.iter().map(|resource| resource.key.to_string()).collect();
+        assert_eq!(
+            keys,
+            ["network/shop", "volume/store-data", "service/store", "task/migrate", "service/web"]
+        );
+        let web = service(&shop, "web");
+        let container = &web.template.containers["web"];
+        assert_eq!(container.env["STORE"], "http://store:9000");
+        assert_eq!(container.image_id.as_deref(), Some("sha256:aa"));
+        assert_eq!(container.health.as_ref().unwrap().test, ["CMD", "/web", "--check"]);
+        assert_eq!((container.cpu_shares, container.nano_cpus), (Some(256), Some(1_500_000_000)));
+        assert_eq!(container.memory, Some(1 << 30));
+        let probe = &web.template.containers["proxy"].health.as_ref().unwrap().test;
+        assert_eq!(probe[..6], ["CMD", "/straddle/helper", "probe", "tcp", "--port", "9090"]);
+        assert_eq!(web.door.as_ref().unwrap().ports["tcp/8080"].publish[0].port, 8080);
+        assert_eq!(web.template.after["migrate"].condition, "success");
+        assert_eq!(
+            service(&shop, "store").template.containers["store"].volumes["/data"].source,
+            "shop-store-data"
+        );
+        assert_eq!(shop.desired.resources[4].summary, "×3     shop/web:1   → http://localhost:8080");
+        assert!(!shop.is_blocked(), "{:#?}", shop.findings);
+        let elsewhere = (FindingKind::Elsewhere, "services.web.containers.web.health.http".to_owned());
+        assert_eq!(found(&shop, "docker/health-kind"), [elsewhere]);
+        let shared = (FindingKind::Adapted, "services.web.resources.memory".to_owned());
+        assert_eq!(found(&shop, "docker/task-resources"), [shared]);
+    }
+
+    #[test]
+    fn a_predecessor_is_part_of_the_revision() {
+        let facts = crate::facts::assumed();
+        let before = service(&translated(SHOP, &facts), "web");
+        let after = service(&translated(&SHOP.replace("[migrate]", "[migrate, --all]"), &facts), "web");
+        assert_eq!(before.template.containers, after.template.containers);
+        assert_ne!(before.template.hash(), after.template.hash());
+        let scaled = service(&translated(&SHOP.replace("replicas: 3", "replicas: 4"), &facts), "web");
+        assert_eq!(before.template.hash(), scaled.template.hash());
+    }
+
+    #[test]
+    fn what_docker_cannot_do_is_blocked_with_a_way_out() {
+        for (yaml, code) in [
+            ("services: {web: {image: a, secrets: {PW: \"aws-ssm:/x\"}}}", "docker/secret-source"),
+            ("services: {web: {image: a, rollout: {strategy: blue_green}}}", "docker/strategy"),
+            ("services: {web: {image: a}, web-1: {image: a}}", "docker/name-collision"),
+            ("services: {web: {image: a, platform: {os: windows}}}", "docker/os"),
+            (
+                "services: {web: {image: a, volumes: {/x: d}}}\nvolumes: {d: {efs: {file_system: fs-1}}}",
+                "docker/cloud-volume",
+            ),
+        ] {
+            let translation = translated(&format!("app: shop\n{yaml}"), &crate::facts::assumed());
+            let finding = translation.findings.iter().find(|finding| finding.blocks());
+            let finding = finding.unwrap_or_else(|| panic!("{yaml}: {:#?}", translation.findings));
+            assert_eq!((finding.code.as_ref(), finding.fix.is_some()), (code, true), "{yaml}");
+        }
+    }
+
+    #[test]
+    fn volumes_are_what_they_are_called() {
+        let yaml = "app: shop\nservices: {web: {image: a, volumes: {/d: data, /h: host, /t: {name: tmp}, /e: old}}}\n\
+            volumes: {host: {host: /srv}, tmp: {ephemeral: {medium: memory, size: 1Mi}}, old: {existing: media}}";
+        let mounts = service(&translated(yaml, &crate::facts::assumed()), "web").template.containers["web"]
+            .volumes
+            .clone();
+        let kinds: Vec<_> =
+            mounts.values().map(|mount| (mount.kind, mount.source.as_str(), mount.size)).collect();
+        assert_eq!(
+            kinds,
+            [
+                (MountKind::Volume, "shop-data", None),
+                (MountKind::Existing, "media", None),
+                (MountKind::Bind, "/srv", None),
+                (MountKind::Tmpfs, "", Some(1 << 20)),
+            ]
+        );
+    }
+}

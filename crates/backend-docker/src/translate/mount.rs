@@ -56,7 +56,10 @@ pub(super) fn mount(
     };
     match volume.kind() {
         VolumeKind::Persistent => document.source = around.names.volume(name.as_str()),
-        VolumeKind::Existing(existing) => document.source = existing.to_owned(),
+        VolumeKind::Existing(existing) => {
+            document.kind = MountKind::Existing;
+            document.source = existing.to_owned();
+        }
         VolumeKind::Host(path) => {
             document.kind = MountKind::Bind;
             document.source = path.to_string();
