@@ -159,6 +159,10 @@ engine_launch() {
   local log=$1 pidfile=$2 tries
   shift 2
   engine_root true || return
+  # What an engine left that was killed: its number may be another program's by now.
+  if engine_root test -s "$pidfile" && [[ $(cat "/proc/$(engine_root cat "$pidfile")/comm" 2>/dev/null) != dockerd ]]; then
+    engine_root rm -f "$pidfile" || return
+  fi
   if ((EUID == 0)); then
     setsid "$@" >"$log" 2>&1 </dev/null &
   else
