@@ -193,7 +193,19 @@ impl Bench {
     }
 
     /// Sends a GET request to a port of a service and returns the body of the answer.
+    ///
+    /// The connection is one replica's, and ends with it: in an update, what is answered with nothing at all is asked of another.
     pub(crate) async fn get(&self, service: &str, port: u16, path: &str) -> Result<String, Mismatch> {
+        const REPLICAS: usize = 3;
+        for _ in 0..REPLICAS {
+            if let Some(body) = self.get_once(service, port, path).await? {
+                return Ok(body);
+            }
+        }
+        Err(Mismatch::new(format!("GET {path} of {service}: no answer, {REPLICAS} times")))
+    }
+
+    async fn get_once(&self, service: &str, port: u16, path: &str) -> Result<Option<String>, Mismatch> {
         let mut connection =
             self.orchestrator.connect(&self.scope, ConnectRequest::new(service, port)).await?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: {service}\r\nConnection: close\r\n\r\n");
@@ -204,12 +216,15 @@ impl Bench {
         let read = tokio::time::timeout(Duration::from_secs(10), connection.read_to_end(&mut answer)).await;
         read.map_err(|_| Mismatch::new(format!("GET {path} of {service}: no answer within 10 s")))?
             .map_err(failed)?;
+        if answer.is_empty() {
+            return Ok(None);
+        }
         let answer = String::from_utf8_lossy(&answer).into_owned();
         let (head, body) = answer
             .split_once("\r\n\r\n")
             .ok_or_else(|| Mismatch::new(format!("GET {path} of {service}: `{answer}`")))?;
         if head.starts_with("HTTP/1.1 200") {
-            Ok(body.to_owned())
+            Ok(Some(body.to_owned()))
         } else {
             Err(Mismatch::new(format!(
                 "GET {path} of {service}: {}",
