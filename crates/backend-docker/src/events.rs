@@ -33,7 +33,13 @@ pub(crate) fn stream(
 
 /// Writes a moment as the engine reads it.
 pub(crate) fn moment(time: Timestamp) -> String {
-    format!("{}.{:09}", time.as_second(), time.subsec_nanosecond())
+    nanoseconds(time.as_nanosecond())
+}
+
+/// Writes a moment that the engine gave, in nanoseconds since 1970, as the engine reads it.
+pub(crate) fn nanoseconds(time: i128) -> String {
+    const SECOND: i128 = 1_000_000_000;
+    format!("{}.{:09}", time.div_euclid(SECOND), time.rem_euclid(SECOND))
 }
 
 fn event(happened: &Happened) -> Option<EngineEvent> {

@@ -189,7 +189,7 @@ impl Follower {
         let mut lost = false;
         loop {
             let from = resumed.unwrap_or(self.since);
-            let since = format!("{}.{:09}", from.div_euclid(1_000_000_000), from.rem_euclid(1_000_000_000));
+            let since = crate::events::nanoseconds(from.into());
             let mut events = self.client.events(self.labels.clone(), Some(&since), None);
             if std::mem::take(&mut lost) {
                 self.look_again().await;

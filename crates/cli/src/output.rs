@@ -305,11 +305,7 @@ impl ProblemOutput {
             path: problem.path.to_string(),
             message: problem.message.clone(),
             help: problem.help.clone(),
-            at: problem.span.and_then(|span| problems.place(span)).map(|place| SpotOutput {
-                file: place.source.to_string(),
-                line: place.line,
-                column: place.column,
-            }),
+            at: problem.span.and_then(|span| problems.place(span)).map(SpotOutput::from),
         };
         problems.into_iter().map(one).collect()
     }

@@ -122,7 +122,7 @@ fn fit(pattern: &str, path: &FieldPath, document: &mut Value) {
     match field {
         "bake" | "step" | "step_bake" => *place(document, &parent.child("strategy")) = json!("canary"),
         "source" => *place(document, &parent) = json!({}),
-        "port" | "status" if pattern.contains("health") => {
+        "port" if pattern.contains("health") => {
             *place(document, &parent.child("http")) = json!("/healthz");
         }
         "http" => *place(document, &parent.child("port")) = json!("http"),
@@ -136,7 +136,7 @@ fn fit(pattern: &str, path: &FieldPath, document: &mut Value) {
         _ => {}
     }
     if field == "status" || pattern.contains("headers") {
-        let probe = if pattern.contains("headers") { parent.parent_named("headers") } else { parent };
+        let probe = if pattern.contains("headers") { above(&parent, "headers") } else { parent };
         *place(document, &probe.child("http")) = json!("/healthz");
         *place(document, &probe.child("port")) = json!("http");
     }
@@ -164,15 +164,9 @@ fn merge(into: &mut Value, value: Value) {
     }
 }
 
-/// Finds the parent below which a key stands.
-trait ParentNamed {
-    fn parent_named(&self, key: &str) -> FieldPath;
-}
-
-impl ParentNamed for FieldPath {
-    fn parent_named(&self, key: &str) -> FieldPath {
-        let end =
-            self.segments().iter().position(|segment| matches!(segment, Segment::Key(own) if &**own == key));
-        end.map_or_else(|| self.clone(), |end| self.segments()[..end].iter().cloned().collect())
-    }
+/// Returns the path above the first key of a name; the path itself where it has none.
+fn above(path: &FieldPath, key: &str) -> FieldPath {
+    let is_key = |segment: &Segment| matches!(segment, Segment::Key(own) if &**own == key);
+    let end = path.segments().iter().position(is_key);
+    end.map_or_else(|| path.clone(), |end| path.segments()[..end].iter().cloned().collect())
 }
