@@ -11,6 +11,7 @@ use straddle_core::{
 };
 
 use crate::{
+    client::State,
     document::{
         DoorDocument, DoorPort, NetworkDocument, ServiceDocument, TaskDocument, TemplateDocument, from_value,
         to_value,
@@ -208,15 +209,19 @@ pub(crate) fn differences(document: &ServiceDocument, service: &LiveService) -> 
         found.extend(template_changes(&current.template, &document.template));
     }
     let replicas: Vec<&Group> = service.replicas().collect();
-    if replicas.len() != document.replicas as usize {
-        found.push(change("replicas", json!(replicas.len()), json!(document.replicas)));
+    let wanted = service.wanted();
+    if wanted != document.replicas {
+        found.push(change("replicas", json!(wanted), json!(document.replicas)));
+    } else if replicas.len() != wanted as usize {
+        let there = format!("{} of {wanted}", replicas.len());
+        found.push(change("replicas", json!(there), json!(wanted)));
     }
     if document.replicas == 0 && service.standing().all(|group| group.hash != hash) && found.is_empty() {
         found.push(change("revision", json!(current.revision()), Value::Null));
     }
     for group in &replicas {
         let state = match group.condition() {
-            Condition::Broken => "broken",
+            Condition::Broken => group.ailment(),
             Condition::Unhealthy => "unhealthy",
             Condition::Starting | Condition::Healthy if group.hash != hash && found.is_empty() => {
                 "of another revision"
@@ -225,7 +230,8 @@ pub(crate) fn differences(document: &ServiceDocument, service: &LiveService) -> 
         };
         found.push(change(&format!("replica {}", group.name()), json!(state), json!("healthy")));
     }
-    found.extend(door_changes(document, service, &replicas));
+    let is_explained = !found.is_empty();
+    found.extend(door_changes(document, service, &replicas, is_explained));
     for container in &service.debris {
         found.push(change(&format!("container {}", container.name), json!("left over"), Value::Null));
     }
@@ -250,7 +256,13 @@ fn template_changes(from: &TemplateDocument, to: &TemplateDocument) -> Vec<Field
     changes(&to_value(&from), &to_value(&to))
 }
 
-fn door_changes(document: &ServiceDocument, service: &LiveService, replicas: &[&Group]) -> Vec<FieldChange> {
+/// Compares doors; that one passes connections on to other replicas than it should goes without saying where these are not as they should be.
+fn door_changes(
+    document: &ServiceDocument,
+    service: &LiveService,
+    replicas: &[&Group],
+    is_explained: bool,
+) -> Vec<FieldChange> {
     match (&document.door, &service.door) {
         (None, None) => Vec::new(),
         (Some(_), None) => vec![change("door", json!("missing"), json!("running"))],
@@ -259,7 +271,10 @@ fn door_changes(document: &ServiceDocument, service: &LiveService, replicas: &[&
             let mut found = changes(&to_value(&door.document), &to_value(wanted));
             if !door.container.state.is_running() {
                 found.push(change("door", json!("stopped"), json!("running")));
-            } else if let Some(backends) = &door.backends {
+            } else if door.is_cut_off || door.container.state == State::Paused {
+                let state = if door.is_cut_off { "cut off from the network" } else { "paused" };
+                found.push(change("door", json!(state), json!("running")));
+            } else if let Some(backends) = door.backends.as_ref().filter(|_| !is_explained) {
                 let healthy: BTreeSet<&str> = replicas
                     .iter()
                     .filter(|group| matches!(group.condition(), Condition::Healthy | Condition::Unhealthy))
@@ -391,7 +406,7 @@ fn document_of(service: &LiveService, group: &Group) -> ServiceDocument {
     }
     ServiceDocument {
         template: group.template.clone(),
-        replicas: u32::try_from(service.replicas().count()).unwrap_or(u32::MAX),
+        replicas: service.wanted(),
         door: (!door.ports.is_empty()).then_some(door),
         rollout: group.rollout.clone(),
         images: BTreeMap::new(),
@@ -484,7 +499,7 @@ pub(crate) fn rollback(live: &Live, name: &str, to: Option<u64>) -> Result<Steps
     let mut steps = Steps::default();
     let mut document = document_of(service, target);
     // A service that is scaled to zero is brought back to zero replicas of the other revision.
-    document.replicas = u32::try_from(service.replicas().count()).unwrap_or(u32::MAX);
+    document.replicas = service.wanted();
     let found = differences(&document, service);
     if found.is_empty() {
         steps.unchanged = 1;
@@ -501,7 +516,7 @@ pub(crate) fn rollback(live: &Live, name: &str, to: Option<u64>) -> Result<Steps
 mod tests {
     use super::*;
     use crate::{
-        client::{Listed, State},
+        client::Listed,
         document::{ContainerDocument, RolloutDocument},
         names::Place,
     };
@@ -538,6 +553,7 @@ mod tests {
             state,
             health: None,
             exit_code: None,
+            networks: Vec::new(),
         };
         let template = template(image);
         let containers = BTreeMap::from([("web".to_owned(), lead.clone())]);
@@ -547,6 +563,8 @@ mod tests {
             hash: template.hash(),
             template,
             rollout: RolloutDocument::default(),
+            replicas: None,
+            is_cut_off: false,
             lead,
             containers,
         }

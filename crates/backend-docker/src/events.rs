@@ -60,6 +60,8 @@ fn event(happened: &Happened) -> Option<EngineEvent> {
         Action::Oom => ("out_of_memory", format!("{subject} ran out of memory")),
         Action::Stop => ("stop", format!("{subject} was stopped")),
         Action::Destroy => ("remove", format!("{subject} was removed")),
+        Action::Pause => ("pause", format!("{subject} was paused")),
+        Action::Unpause => ("unpause", format!("{subject} goes on")),
         Action::Create | Action::Kill | Action::Other => return None,
     };
     Some(EngineEvent {

@@ -30,18 +30,19 @@ pub(crate) fn condition<'a>(
     hold: Option<Sight>,
     sight: impl Fn(&'a str) -> Option<Sight>,
 ) -> Condition {
-    if template.needs_hold() && !hold.is_some_and(|hold| hold.state.is_running()) {
+    if template.needs_hold() && hold.is_none_or(|hold| hold.state != State::Running) {
         return Condition::Broken;
     }
     let mut whole = Condition::Healthy;
     for (name, container) in &template.containers {
         let Some(seen) = sight(name) else { return Condition::Broken };
         match seen.state {
-            State::Created | State::Restarting => return Condition::Broken,
+            // Nobody lets a paused one go on but who paused it.
+            State::Created | State::Paused | State::Restarting => return Condition::Broken,
             // What is not essential may have done its work.
             State::Exited if container.essential => return Condition::Broken,
             State::Exited => continue,
-            State::Paused | State::Running => {}
+            State::Running => {}
         }
         if container.health.is_none() || !container.essential {
             continue;
@@ -94,6 +95,7 @@ mod tests {
         assert_eq!(judge(seen(State::Running, Some(HealthState::Unhealthy)), done), Condition::Unhealthy);
         assert_eq!(judge(seen(State::Exited, None), done), Condition::Broken);
         assert_eq!(judge(seen(State::Restarting, None), done), Condition::Broken);
+        assert_eq!(judge(seen(State::Paused, Some(HealthState::Healthy)), done), Condition::Broken);
         assert_eq!(judge(seen(State::Running, Some(HealthState::Healthy)), None), Condition::Broken);
         assert_eq!(condition(&template, None, |_| seen(State::Running, None)), Condition::Broken);
     }

@@ -11,6 +11,8 @@ pub(crate) const SERVICE: &str = "dev.straddle.service";
 pub(crate) const TASK: &str = "dev.straddle.task";
 pub(crate) const ROLE: &str = "dev.straddle.role";
 pub(crate) const REVISION: &str = "dev.straddle.revision";
+/// How many replicas were wanted when a replica was made, or since.
+pub(crate) const REPLICAS: &str = "dev.straddle.replicas";
 pub(crate) const HASH: &str = "dev.straddle.hash";
 pub(crate) const CONTAINER: &str = "dev.straddle.container";
 pub(crate) const GROUP: &str = "dev.straddle.group";
@@ -46,9 +48,11 @@ pub(crate) enum Role {
     Replica,
     /// One container of a run of a task.
     Run,
+    /// Holds how many replicas a service should have, where its replicas say something else.
+    Scale,
 }
 
-const ROLES: [(Role, &str); 7] = [
+const ROLES: [(Role, &str); 8] = [
     (Role::Door, "door"),
     (Role::Hold, "hold"),
     (Role::Lease, "lease"),
@@ -56,6 +60,7 @@ const ROLES: [(Role, &str); 7] = [
     (Role::ProbeVolume, "probe-volume"),
     (Role::Replica, "replica"),
     (Role::Run, "run"),
+    (Role::Scale, "scale"),
 ];
 
 impl Role {

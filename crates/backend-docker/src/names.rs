@@ -46,6 +46,18 @@ impl Names {
         }
     }
 
+    /// The record of how many replicas of a revision there should be. No workload can have a name of this form.
+    pub(crate) fn scale(&self, service: &str, revision: u64, replicas: u32) -> String {
+        format!("{}-{service}-{revision}-scale-{replicas}", self.prefix)
+    }
+
+    /// Reads a revision and its number of replicas back from the name of a record.
+    pub(crate) fn scaled(&self, service: &str, name: &str) -> Option<(u64, u32)> {
+        let (revision, replicas) =
+            name.strip_prefix(&format!("{}-{service}-", self.prefix))?.split_once("-scale-")?;
+        Some((revision.parse().ok()?, replicas.parse().ok()?))
+    }
+
     pub(crate) fn run(&self, task: &str, number: u32) -> String {
         format!("{}-{task}-run-{number}", self.prefix)
     }
@@ -119,6 +131,8 @@ mod tests {
         for other in ["shop-web", "shop-web-x-1", "shop-web-1", "shop-store-1-1", "shop-web-1-1-proxy"] {
             assert_eq!(names().place("web", other), None, "{other}");
         }
+        assert_eq!(names().scaled("web", &names().scale("web", 7, 3)), Some((7, 3)));
+        assert_eq!(names().place("web", &names().scale("web", 7, 3)), None);
         assert_eq!(names().run_number("migrate", &names().run("migrate", 4)), Some(4));
     }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use straddle_core::{error::Result, plan::Fingerprint, revision::content_hash, scope::Scope};
 
 use crate::{
-    client::{Client, Listed, Owned},
+    client::{Client, Listed, Owned, State},
     document::{DoorDocument, RolloutDocument, TemplateDocument},
     group::{self, Condition, Sight},
     labels::{self, Role},
@@ -41,6 +41,8 @@ pub(crate) struct Live {
 pub(crate) struct LiveService {
     pub(crate) groups: Vec<Group>,
     pub(crate) door: Option<LiveDoor>,
+    /// Records of how many replicas there should be.
+    pub(crate) scales: Vec<LiveScale>,
     /// Containers without the one that leads their group.
     pub(crate) debris: Vec<Listed>,
 }
@@ -50,8 +52,19 @@ pub(crate) struct LiveService {
 pub(crate) struct LiveDoor {
     pub(crate) container: Listed,
     pub(crate) document: DoorDocument,
+    /// Whether it runs outside of the application's network.
+    pub(crate) is_cut_off: bool,
     /// Where it passes connections on to, as far as it was asked.
     pub(crate) backends: Option<BTreeSet<String>>,
+}
+
+/// The record of how many replicas of a revision there should be, where the replicas say something else.
+#[derive(Clone, Debug)]
+pub(crate) struct LiveScale {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) revision: u64,
+    pub(crate) replicas: u32,
 }
 
 /// One replica, one kept revision, or one run of a task.
@@ -63,6 +76,10 @@ pub(crate) struct Group {
     pub(crate) hash: String,
     pub(crate) template: TemplateDocument,
     pub(crate) rollout: RolloutDocument,
+    /// How many replicas were wanted when it was made.
+    pub(crate) replicas: Option<u32>,
+    /// Whether it runs outside of the application's network, where nobody reaches it.
+    pub(crate) is_cut_off: bool,
     pub(crate) lead: Listed,
     /// Every container but the one that only owns the network, by its name in the spec.
     pub(crate) containers: BTreeMap<String, Listed>,
@@ -93,17 +110,32 @@ impl Group {
     }
 
     pub(crate) fn condition(&self) -> Condition {
+        if self.is_cut_off {
+            return Condition::Broken;
+        }
         let sight = |container: &Listed| Sight { state: container.state, health: container.health };
         let hold = self.template.needs_hold().then(|| sight(&self.lead));
         group::condition(&self.template, hold, |name| self.containers.get(name).map(sight))
     }
 
+    /// Says what is wrong where something does not get well by itself.
+    pub(crate) fn ailment(&self) -> &'static str {
+        let paused = |container: &Listed| container.state == State::Paused;
+        if self.is_cut_off {
+            "cut off from the network"
+        } else if self.containers.values().chain([&self.lead]).any(paused) {
+            "paused"
+        } else {
+            "broken"
+        }
+    }
+
     /// Returns the exit code of its essential container, once it has ended.
     pub(crate) fn exit_code(&self) -> Option<i64> {
         let essential = self.template.containers.iter().filter(|(_, container)| container.essential);
-        essential.filter_map(|(name, _)| self.containers.get(name)).find_map(|container| {
-            (container.state == crate::client::State::Exited).then_some(container.exit_code).flatten()
-        })
+        essential
+            .filter_map(|(name, _)| self.containers.get(name))
+            .find_map(|container| (container.state == State::Exited).then_some(container.exit_code).flatten())
     }
 }
 
@@ -137,8 +169,30 @@ impl LiveService {
         had.unwrap_or_else(|| self.groups.iter().map(Group::revision).max().unwrap_or_default() + 1)
     }
 
+    /// Returns how many replicas of a revision there should be: as a record says, else as its youngest replica does. What is there may be
+    /// less, since somebody removed a container by hand.
+    pub(crate) fn wanted_of(&self, revision: u64) -> u32 {
+        if let Some(scale) = self.scales.iter().find(|scale| scale.revision == revision) {
+            return scale.replicas;
+        }
+        let of_revision = || self.groups.iter().filter(|group| group.revision() == revision);
+        let replicas = of_revision().filter(|group| matches!(group.place, Place::Live { ordinal: 1.., .. }));
+        let count = u32::try_from(replicas.clone().count()).unwrap_or(u32::MAX);
+        if count == 0 && of_revision().any(|group| matches!(group.place, Place::Live { ordinal: 0, .. })) {
+            return 0;
+        }
+        let record = of_revision().filter(|_| count == 0);
+        let youngest = replicas.chain(record).max_by_key(|group| group.lead.created);
+        youngest.and_then(|group| group.replicas).unwrap_or(count)
+    }
+
+    /// Returns how many replicas there should be.
+    pub(crate) fn wanted(&self) -> u32 {
+        self.current().map_or(0, |group| self.wanted_of(group.revision()))
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.door.is_none() && self.debris.is_empty()
+        self.groups.is_empty() && self.door.is_none() && self.scales.is_empty() && self.debris.is_empty()
     }
 }
 
@@ -160,7 +214,7 @@ impl Live {
     /// Asks every running door for its replicas: one call each.
     pub(crate) async fn read_doors(&mut self, client: &Client) -> Result<()> {
         let doors = self.services.values_mut().filter_map(|service| service.door.as_mut());
-        let running = doors.filter(|door| door.container.state.is_running());
+        let running = doors.filter(|door| door.container.state == State::Running);
         let questions = running.map(|door| async {
             let text = match client.read_file(&door.container.id, BACKENDS).await {
                 // Older engines cannot look into a container that another call looks into at the same moment.
@@ -192,7 +246,7 @@ impl Live {
             }
         }
         for container in others {
-            live.other(&mut groups, container);
+            live.other(&names, &mut groups, container);
         }
         for (_, group) in groups {
             let label = |key: &str| group.lead.labels.get(key).cloned();
@@ -227,15 +281,17 @@ impl Live {
         };
         let rollout =
             label(labels::ROLLOUT).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let replicas = label(labels::REPLICAS).and_then(|text| text.parse().ok());
         let hash = label(labels::HASH).unwrap_or_default().to_owned();
         let group = group.to_owned();
         let own = label(labels::CONTAINER).map(str::to_owned);
         let containers = own.map(|name| (name, lead.clone())).into_iter().collect();
-        Ok(Group { place, group, hash, template, rollout, lead, containers })
+        let is_cut_off = is_cut_off(names, &lead);
+        Ok(Group { place, group, hash, template, rollout, replicas, is_cut_off, lead, containers })
     }
 
     /// Puts a container that leads nothing where it belongs.
-    fn other(&mut self, groups: &mut BTreeMap<String, Group>, container: Listed) {
+    fn other(&mut self, names: &Names, groups: &mut BTreeMap<String, Group>, container: Listed) {
         let label = |key: &str| container.labels.get(key).cloned();
         let role = label(labels::ROLE).and_then(|role| Role::parse(&role));
         match (role, label(labels::SERVICE), label(labels::GROUP)) {
@@ -243,7 +299,8 @@ impl Live {
             (Some(Role::Door), Some(service), _) => {
                 let document =
                     label(labels::DOOR).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-                let door = LiveDoor { container, document, backends: None };
+                let is_cut_off = is_cut_off(names, &container);
+                let door = LiveDoor { container, document, is_cut_off, backends: None };
                 let service = self.services.entry(service).or_default();
                 // A new door stands beside the old one for a moment; if that moment was interrupted, the older one counts.
                 match &service.door {
@@ -255,6 +312,17 @@ impl Live {
                             service.debris.push(other.container);
                         }
                     }
+                }
+            }
+            (Some(Role::Scale), Some(service), _) => {
+                let scaled = names.scaled(&service, &container.name);
+                let service = self.services.entry(service).or_default();
+                match scaled {
+                    Some((revision, replicas)) => {
+                        let Listed { id, name, .. } = container;
+                        service.scales.push(LiveScale { id, name, revision, replicas });
+                    }
+                    None => service.debris.push(container),
                 }
             }
             (Some(Role::Pipe | Role::ProbeVolume), ..) => {}
@@ -290,7 +358,8 @@ impl Live {
             .map(|(name, service)| {
                 let groups: Vec<_> = service.groups.iter().map(group).collect();
                 let door = service.door.as_ref().map(|door| json!([door.container.name, door.document]));
-                json!([name, groups, door])
+                let scales: Vec<_> = service.scales.iter().map(|scale| &scale.name).collect();
+                json!([name, groups, door, scales])
             })
             .collect();
         let tasks: Vec<_> = self
@@ -302,6 +371,11 @@ impl Live {
         let volumes: Vec<_> = self.volumes.values().map(|volume| &volume.name).collect();
         Fingerprint(content_hash(&json!([services, tasks, networks, volumes])))
     }
+}
+
+/// Returns whether a container runs and has left the application's network.
+pub(crate) fn is_cut_off(names: &Names, container: &Listed) -> bool {
+    container.state.is_running() && !container.networks.iter().any(|network| network == names.network())
 }
 
 /// Reads the file of a door; `None` where it is not whole.

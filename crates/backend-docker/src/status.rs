@@ -86,7 +86,7 @@ fn service(name: &str, service: &LiveService, details: &Details) -> ServiceStatu
     ServiceStatus {
         name: name.to_owned(),
         revision,
-        desired: count(of_current().count()),
+        desired: service.wanted(),
         healthy: count(of_current().filter(|group| group.condition() == Condition::Healthy).count()),
         image: main.map(|(_, container)| container.image.clone()).unwrap_or_default(),
         replicas: shown.into_iter().map(|group| replica(group, details)).collect(),

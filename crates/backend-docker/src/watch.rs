@@ -104,7 +104,9 @@ impl Seen {
                 }
                 self.health = Some(HealthState::Unhealthy);
             }
+            Action::Pause => self.state = State::Paused,
             Action::Stop => self.is_stopped = true,
+            Action::Unpause => self.state = State::Running,
             Action::Create | Action::Destroy | Action::Other => {}
         }
     }

@@ -27,6 +27,8 @@ pub(crate) struct Listed {
     pub(crate) state: State,
     pub(crate) health: Option<HealthState>,
     pub(crate) exit_code: Option<i64>,
+    /// The names of the networks that it is in by itself.
+    pub(crate) networks: Vec<String>,
 }
 
 /// How a container is.
@@ -112,9 +114,11 @@ pub(crate) enum Action {
     Kill,
     Oom,
     Other,
+    Pause,
     Start,
     Stop,
     Unhealthy,
+    Unpause,
 }
 
 fn labels(map: Option<HashMap<String, String>>) -> Labels {
@@ -146,6 +150,11 @@ impl From<models::ContainerSummary> for Listed {
             state,
             health: health_of(&status).filter(|_| state.is_running()),
             exit_code: exit_code_of(&status),
+            networks: summary
+                .network_settings
+                .and_then(|settings| settings.networks)
+                .map(|networks| networks.into_keys().collect())
+                .unwrap_or_default(),
         }
     }
 }
@@ -248,8 +257,10 @@ impl Happened {
             "health_status:unhealthy" => Action::Unhealthy,
             "kill" => Action::Kill,
             "oom" => Action::Oom,
+            "pause" => Action::Pause,
             "start" => Action::Start,
             "stop" => Action::Stop,
+            "unpause" => Action::Unpause,
             _ => Action::Other,
         };
         Some(Self {

@@ -6,7 +6,7 @@ use straddle_core::error::{ErrorKind, Result};
 
 use super::Work;
 use crate::{
-    client::{archive, body},
+    client::{State, archive, body},
     document::DoorDocument,
     explain::Scene,
     labels::{self, Role},
@@ -26,6 +26,8 @@ struct Standing {
     id: String,
     document: DoorDocument,
     is_running: bool,
+    /// Whether nothing but another one in its place helps: it is paused, or cut off from the network.
+    is_damaged: bool,
     /// The replicas that it was told last.
     told: Option<BTreeSet<String>>,
 }
@@ -36,6 +38,7 @@ impl<'a> Door<'a> {
             id: door.container.id.clone(),
             document: door.document.clone(),
             is_running: door.container.state.is_running(),
+            is_damaged: door.is_cut_off || door.container.state == State::Paused,
             told: door.backends.clone(),
         });
         Self { work, standing }
@@ -48,6 +51,7 @@ impl<'a> Door<'a> {
     /// Makes sure that there is a door, so that a port that is taken is known before any replica is started.
     pub(super) async fn open(&mut self, document: &DoorDocument) -> Result<()> {
         match &mut self.standing {
+            Some(door) if door.is_damaged => self.replace(document, &BTreeSet::new()).await,
             Some(door) if door.is_running => Ok(()),
             Some(door) if door.document == *document => {
                 self.work.client().start(&door.id).await.map_err(|error| scene(self.work).refused(error))?;
@@ -141,8 +145,13 @@ impl<'a> Door<'a> {
     async fn start(&mut self, id: &str, document: &DoorDocument, replicas: &BTreeSet<String>) -> Result<()> {
         self.work.client().start(id).await.map_err(|error| scene(self.work).refused(error))?;
         let told = Some(replicas.clone());
-        self.standing =
-            Some(Standing { id: id.to_owned(), document: document.clone(), is_running: true, told });
+        self.standing = Some(Standing {
+            id: id.to_owned(),
+            document: document.clone(),
+            is_running: true,
+            is_damaged: false,
+            told,
+        });
         Ok(())
     }
 }

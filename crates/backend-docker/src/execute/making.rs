@@ -26,7 +26,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Owner<'a> {
     /// A replica of a service.
-    Service { revision: u64, rollout: &'a RolloutDocument },
+    Service { revision: u64, replicas: u32, rollout: &'a RolloutDocument },
     /// A run of a task.
     Task,
 }
@@ -83,10 +83,11 @@ impl Making<'_> {
             set(labels::CONTAINER, container.to_owned());
         }
         match self.owner {
-            Owner::Service { revision, rollout } => {
+            Owner::Service { revision, replicas, rollout } => {
                 set(labels::SERVICE, work.name.to_owned());
                 set(labels::REVISION, revision.to_string());
                 if leads {
+                    set(labels::REPLICAS, replicas.to_string());
                     set(labels::ROLLOUT, serde_json::to_string(rollout).unwrap_or_default());
                 }
             }

@@ -5,6 +5,7 @@ mod making;
 mod objects;
 mod replica;
 mod rollout;
+mod scale;
 mod service;
 mod stopping;
 mod task;

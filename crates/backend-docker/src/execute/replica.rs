@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{making::Made, stopping::Order};
 use crate::{
+    client::State,
     document::{RestartDocument, TemplateDocument},
     group::{self, Condition},
     observe::Group,
@@ -161,6 +162,7 @@ impl Replica {
         let seen = essential.filter_map(|(name, _)| watch.get(self.container(name)?));
         let left = |seen: Seen| match seen.ended {
             Some(_) if seen.is_stopped => Some(Duration::ZERO),
+            _ if seen.state == State::Paused => Some(Duration::ZERO),
             Some(ended) => Some(COMEBACK.saturating_sub(now.saturating_sub(ended))),
             None => None,
         };

@@ -41,6 +41,8 @@ pub(super) struct Recipe {
     pub(super) template: Arc<TemplateDocument>,
     pub(super) hash: String,
     pub(super) number: u64,
+    /// How many replicas there should be.
+    pub(super) replicas: u32,
     pub(super) policy: RolloutDocument,
     pub(super) secrets: BTreeMap<String, Secrets>,
     pub(super) mask: Mask,
@@ -51,7 +53,7 @@ pub(super) struct Recipe {
 impl Recipe {
     pub(super) fn making(&self) -> Making<'_> {
         Making {
-            owner: Owner::Service { revision: self.number, rollout: &self.policy },
+            owner: Owner::Service { revision: self.number, replicas: self.replicas, rollout: &self.policy },
             template: &self.template,
             hash: &self.hash,
             secrets: &self.secrets,
@@ -194,6 +196,11 @@ impl<'a> Rollout<'a> {
                 () = clock.sleep(wait) => {}
             }
         }
+    }
+
+    /// Returns whether a replica of this name is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.replicas.iter().any(|one| one.name == name)
     }
 
     fn find(&mut self, name: &str, change: impl FnOnce(&mut Replica)) {

@@ -20,6 +20,7 @@ use super::{
     making,
     replica::Replica,
     rollout::{Recipe, Rollout},
+    scale,
     stopping::{self, Order, stop_group},
 };
 use crate::{
@@ -59,11 +60,13 @@ pub(super) async fn deploy(work: &Work<'_>, payload: &Value) -> Result<String> {
     let mut service = live.services.remove(work.name).unwrap_or_default();
     read_door(work, &mut service).await?;
     let number = service.number_for(&template.hash());
-    let recipe = recipe(work, template, number, rollout).await?;
+    let recipe = recipe(work, template, number, (replicas, rollout)).await?;
     let previous = previous(&service, number, replicas);
     let stood =
         service.replicas().any(|group| group.revision() == number && group.condition() == Condition::Healthy);
+    let stood = stood.then(|| service.wanted_of(number));
 
+    scale::announce(work, &mut service, number, replicas).await?;
     clear_broken(work, &mut service, number).await?;
     let watch = Watch::open(
         work.client().clone(),
@@ -85,7 +88,10 @@ pub(super) async fn deploy(work: &Work<'_>, payload: &Value) -> Result<String> {
     match outcome.await {
         Ok(()) => {}
         Err(error) if error.failure().is_some() => {
-            return Err(give_up(&mut change, &recipe, (previous, stood), door_document.as_ref(), error).await);
+            let before = (previous, stood);
+            return Err(
+                give_up(&mut change, &mut service, &recipe, before, door_document.as_ref(), error).await
+            );
         }
         Err(error) => return Err(error),
     }
@@ -93,6 +99,7 @@ pub(super) async fn deploy(work: &Work<'_>, payload: &Value) -> Result<String> {
         record(work, &recipe).await?;
         change.is_untidy = true;
     }
+    scale::settle(work, &mut service, (number, replicas), |name| change.has(name)).await?;
     if change.is_untidy {
         tidy(work, number).await?;
     }
@@ -124,7 +131,7 @@ async fn recipe(
     work: &Work<'_>,
     template: TemplateDocument,
     number: u64,
-    policy: RolloutDocument,
+    (replicas, policy): (u32, RolloutDocument),
 ) -> Result<Recipe> {
     making::demand_existing(work, &template).await?;
     let secrets = secrets::resolve(work.resolver(), work.name, &template)?;
@@ -136,7 +143,8 @@ async fn recipe(
         _ => None,
     };
     let hash = template.hash();
-    Ok(Recipe { template: Arc::new(template), hash, number, policy, secrets, mask, helper, probe_volume })
+    let template = Arc::new(template);
+    Ok(Recipe { template, hash, number, replicas, policy, secrets, mask, helper, probe_volume })
 }
 
 /// Finds what ran before: other replicas that stand, or, where an earlier try has stopped them all, what was kept last.
@@ -152,10 +160,7 @@ fn previous(service: &LiveService, number: u64, wanted: u32) -> Option<Previous>
     if let Some(standing) =
         service.standing().filter(other).max_by_key(|group| (group.lead.created, group.revision()))
     {
-        let resumed = service.replicas().any(|group| group.revision() == number);
-        let count = service.replicas().filter(|group| group.revision() == standing.revision()).count();
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        return Some(of(standing, if resumed { wanted.max(count) } else { count }));
+        return Some(of(standing, service.wanted_of(standing.revision())));
     }
     let well = service.replicas().any(|group| group.condition() == Condition::Healthy);
     let kept = service
@@ -164,7 +169,7 @@ fn previous(service: &LiveService, number: u64, wanted: u32) -> Option<Previous>
         .filter(|group| matches!(group.place, Place::Kept { .. }) && group.revision() != number);
     kept.max_by_key(|group| group.revision())
         .filter(|_| !well && service.replicas().next().is_some())
-        .map(|group| of(group, wanted))
+        .map(|group| of(group, group.replicas.unwrap_or(wanted)))
 }
 
 /// Removes replicas of the wanted revision that do not get well by themselves, and what is left of others: nobody is served by them, and
@@ -237,8 +242,9 @@ fn begin<'a>(
 /// Ends a rollout that failed: goes back where the policy says so, and says what became of it.
 async fn give_up(
     change: &mut Rollout<'_>,
+    service: &mut LiveService,
     recipe: &Recipe,
-    (previous, stood): (Option<Previous>, bool),
+    (previous, stood): (Option<Previous>, Option<u32>),
     door: Option<&DoorDocument>,
     mut error: Error,
 ) -> Error {
@@ -256,8 +262,8 @@ async fn give_up(
     }
     // A rollback is not cut off by what made the rollout end; a second wish to stop is heard between its steps.
     let rolled_back = match previous {
-        Some(previous) => go_back(change, recipe, previous, door).await,
-        None => stay(change, recipe, stood).await,
+        Some(previous) => go_back(change, service, recipe, previous, door).await,
+        None => stay(change, service, recipe, stood).await,
     };
     match rolled_back {
         Ok(rolled_back) => {
@@ -277,6 +283,7 @@ async fn give_up(
 /// Brings the revision before back to its number of replicas.
 async fn go_back(
     change: &mut Rollout<'_>,
+    service: &mut LiveService,
     failed: &Recipe,
     previous: Previous,
     door: Option<&DoorDocument>,
@@ -284,7 +291,7 @@ async fn go_back(
     let work = change.work;
     let Previous { mut template, revision, replicas, rollout, door: previous_door } = previous;
     pull::images(work, &mut template, &BTreeMap::<String, ImageSource>::new(), true).await?;
-    let recipe = recipe(work, template, revision, rollout).await?;
+    let recipe = recipe(work, template, revision, (replicas, rollout)).await?;
     change.failed = Some(failed.number);
     change.is_untidy = true;
     for replica in &mut change.replicas {
@@ -299,6 +306,7 @@ async fn go_back(
     if ports.is_none() {
         change.door.close().await?;
     }
+    scale::settle(work, service, (revision, replicas), |name| change.has(name)).await?;
     tidy(work, revision).await?;
     Ok(RolledBack { revision: Some(revision), healthy: replicas, desired: replicas })
 }
@@ -314,24 +322,30 @@ fn ports_of(template: &TemplateDocument, published: Option<&DoorDocument>) -> Op
 }
 
 /// Where there is nothing to go back to: removes what does not work. Of a first rollout, one stopped replica is kept as evidence.
-async fn stay(change: &mut Rollout<'_>, recipe: &Recipe, stood: bool) -> Result<RolledBack> {
-    if !stood {
+async fn stay(
+    change: &mut Rollout<'_>,
+    service: &mut LiveService,
+    recipe: &Recipe,
+    stood: Option<u32>,
+) -> Result<RolledBack> {
+    let Some(desired) = stood else {
         change.failed = Some(recipe.number);
         change.clear(recipe, 1, |_| true).await?;
         change.door.close().await?;
         return Ok(RolledBack { revision: None, healthy: 0, desired: 0 });
-    }
+    };
     let now = change.work.clock().monotonic();
     let settle = std::time::Duration::from_millis(recipe.policy.settle_ms);
-    let well: Vec<String> = change
+    let well = change
         .replicas
         .iter()
         .filter(|one| one.is_healthy(change.watch, settle, now))
-        .map(|one| one.name.clone())
-        .collect();
+        .map(|one| one.name.clone());
+    let well: Vec<String> = well.take(desired as usize).collect();
     change.clear(recipe, 1, |replica| !well.contains(&replica.name)).await?;
-    let count = u32::try_from(well.len()).unwrap_or(u32::MAX);
-    Ok(RolledBack { revision: Some(recipe.number), healthy: count, desired: count })
+    scale::settle(change.work, service, (recipe.number, desired), |name| change.has(name)).await?;
+    let healthy = u32::try_from(well.len()).unwrap_or(u32::MAX);
+    Ok(RolledBack { revision: Some(recipe.number), healthy, desired })
 }
 
 /// Makes the stopped container that stands for a service of zero replicas.
@@ -380,6 +394,7 @@ pub(super) async fn remove(work: &Work<'_>) -> Result<String> {
         stopping::remove_group(work.client(), &group.group, &order).await
     }))
     .await?;
+    stopping::remove_ids(work.client(), scale::ids(service.scales)).await?;
     stopping::remove_ids(work.client(), service.debris.into_iter().map(|container| container.id).collect())
         .await?;
     Ok("removed".to_owned())
