@@ -12,7 +12,7 @@ use straddle_core::{
         ConnectRequest, Connection, Context, EngineEvent, EventOptions, ExecRequest, ExecSession, Holder,
         Lease, LogLine, LogOptions, Orchestrator, RunOutcome, RunRequest,
     },
-    plan::{Fingerprint, Intent, PLAN_VERSION, Plan, Step},
+    plan::{Action, Fingerprint, Intent, PLAN_VERSION, Plan, Step},
     platform::{Facts, Platform},
     scope::Scope,
     status::{RevisionInfo, Status},
@@ -32,6 +32,7 @@ use crate::{
     parallel,
     platform::DockerPlatform,
     pull, run, status,
+    strangers::Strangers,
 };
 
 /// A Docker engine, connected.
@@ -112,7 +113,11 @@ impl DockerOrchestrator {
             });
         }
         let only: Vec<String> = only.iter().map(ToString::to_string).collect();
-        let steps = diff::apply(&translation.desired, &live, &Names::new(scope), &only)?;
+        let names = Names::new(scope);
+        let steps = diff::apply(&translation.desired, &live, &names, &only)?;
+        if steps.steps.iter().any(|step| step.action != Action::Delete) {
+            Strangers::read(&self.shared.client, scope).await?.make_room(&steps.steps, &live, &names)?;
+        }
         translation.findings.retain(|finding| finding.kind != FindingKind::Elsewhere);
         Ok((steps, translation.findings, live))
     }
@@ -224,9 +229,10 @@ impl Orchestrator for DockerOrchestrator {
     }
 
     async fn history(&self, scope: &Scope, service: &str) -> Result<Vec<RevisionInfo>> {
-        let mut live = Live::read_containers(&self.shared.client, scope).await?;
-        let found =
-            live.services.remove(service).ok_or_else(|| Error::not_found(format!("service `{service}`")))?;
+        let found = Live::read_service(&self.shared.client, scope, service).await?;
+        if found.is_empty() {
+            return Err(Error::not_found(format!("service `{service}`")));
+        }
         let current = found.current().map(Group::revision);
         let mut revisions: BTreeMap<u64, RevisionInfo> = BTreeMap::new();
         for group in &found.groups {

@@ -87,6 +87,13 @@ pub(crate) fn filters(scope: &Scope) -> Vec<String> {
     owned(scope).into_iter().map(|(key, value)| format!("{key}={value}")).collect()
 }
 
+/// Returns what the engine is asked to filter by for what belongs to a workload; `kind` is [`SERVICE`] or [`TASK`].
+pub(crate) fn filters_of(scope: &Scope, kind: &str, workload: &str) -> Vec<String> {
+    let mut filters = filters(scope);
+    filters.push(format!("{kind}={workload}"));
+    filters
+}
+
 /// Returns whether something carries the ownership labels of an application.
 pub(crate) fn is_owned(scope: &Scope, labels: &Labels) -> bool {
     owned(scope).iter().all(|(key, value)| labels.get(key) == Some(value))

@@ -50,7 +50,7 @@
 //! | Operation | Calls |
 //! |---|---|
 //! | any first one | 1, for the version |
-//! | plan | 3 lists, 1 for each image that is named, 1 for each door |
+//! | plan | 3 lists, 1 for each image that is named, 1 for each door; where `up` has something to make, 3 lists more |
 //! | fingerprint | 3 lists |
 //! | status | 3 lists, 1 for each container of a replica or run |
 //! | up of a new service of one container without ports | 3, and 2 for each replica |
@@ -91,6 +91,7 @@ mod render;
 mod run;
 mod secrets;
 mod status;
+mod strangers;
 mod translate;
 mod watch;
 

@@ -211,6 +211,26 @@ impl Live {
         Ok(Self::sort(scope, containers, Vec::new(), Vec::new()))
     }
 
+    /// Reads the containers of one service: one call, whatever else the application has.
+    pub(crate) async fn read_service(client: &Client, scope: &Scope, service: &str) -> Result<LiveService> {
+        let containers = client.containers(labels::filters_of(scope, labels::SERVICE, service)).await?;
+        let mut live = Self::sort(scope, containers, Vec::new(), Vec::new());
+        Ok(live.services.remove(service).unwrap_or_default())
+    }
+
+    /// Reads the containers of workloads, whichever of them are services and which are tasks: two calls each.
+    pub(crate) async fn read_workloads<'a>(
+        client: &Client,
+        scope: &Scope,
+        names: impl Iterator<Item = &'a String>,
+    ) -> Result<Self> {
+        let kinds = [labels::SERVICE, labels::TASK];
+        let filters = names.flat_map(|name| kinds.map(|kind| labels::filters_of(scope, kind, name)));
+        let lists = filters.map(|filters| client.containers(filters)).collect();
+        let containers = parallel::all(lists, PARALLEL).await?;
+        Ok(Self::sort(scope, containers.into_iter().flatten().collect(), Vec::new(), Vec::new()))
+    }
+
     /// Asks every running door for its replicas: one call each.
     pub(crate) async fn read_doors(&mut self, client: &Client) -> Result<()> {
         let doors = self.services.values_mut().filter_map(|service| service.door.as_mut());

@@ -13,7 +13,9 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{Bench, failure};
-use straddle_core::{error::ErrorKind, failure::Cause, orchestrator::Orchestrator, status::ReplicaState};
+use straddle_core::{
+    error::ErrorKind, failure::Cause, orchestrator::Orchestrator, plan::Intent, status::ReplicaState,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_rollout_that_exits_leaves_one_record() {
@@ -121,11 +123,50 @@ async fn what_is_not_ours_is_not_touched() {
         };
         let id = bench.docker.create_container(Some(options), body).await.unwrap().id;
         let app = bench.app("services: {web: {image: PROBE, command: [sleep], stop: {grace: 1s}}}");
-        let error = bench.up(&app).await.unwrap_err();
+        let request =
+            bollard::models::NetworkCreateRequest { name: bench.name.clone(), ..Default::default() };
+        bench.docker.create_network(request).await.unwrap();
+        // The plan says it already, and all of it.
+        let intent = Intent::Apply { app: Box::new(app.clone()), only: Vec::new() };
+        let error = bench.backend.plan(&bench.scope, &intent).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Conflict);
-        assert!(error.message().contains(&name), "{error:?}");
+        let both = format!("container {name}, network {} exist already", bench.name);
+        assert!(error.message().contains(&both), "{error:?}");
+        bench.docker.remove_network(&bench.name).await.expect("it is still there");
         bench.docker.remove_container(&id, None).await.expect("it is still there");
         bench.up_and_settled(&app).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revision_that_was_given_up_before_it_was_healthy_is_not_gone_back_to() {
+    Bench::run("unproven", |bench| async move {
+        for ports in ["ports: [{name: http, port: 80}], ", ""] {
+            let web = |body: &str, code: &str| {
+                bench.app(&format!(
+                    "services: {{web: {{image: PROBE, command: [serve, \"80\", --body, {body}], {ports}stop: {{grace: 1s, drain: 0s}}, \
+                     health: {{exec: [/probe, exit, \"{code}\"], interval: 300ms, failures: 100}}}}}}"
+                ))
+            };
+            bench.up_and_settled(&web("old", "0")).await;
+            let before = bench.status().await.service("web").unwrap().revision.unwrap();
+            let plan = bench.plan(&web("old", "1")).await;
+            let context = bench.context();
+            let cancel = context.cancel.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                cancel.cancel();
+            });
+            let error = bench.backend.execute(&plan, &plan.steps[0], &context).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Cancelled);
+            bench.up_and_settled(&web("new", "0")).await;
+            let history = bench.backend.history(&bench.scope, "web").await.unwrap();
+            let failed: Vec<u64> = history.iter().filter(|one| one.failed).map(|one| one.number).collect();
+            assert!(failed.contains(&(before + 1)), "{history:#?}");
+            let plan = bench.intent(Intent::Rollback { service: "web".into(), to: None }).await;
+            assert_eq!(plan.steps[0].revision.unwrap().to, before, "{history:#?}");
+        }
     })
     .await;
 }

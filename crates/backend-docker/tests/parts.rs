@@ -220,8 +220,8 @@ async fn calls_are_budgeted() {
             }
             bench.calls.load(Ordering::Relaxed)
         };
-        // One image, three lists; then for each service: its image, one list, one subscription, made, started. And the network: looked for, made.
-        assert_eq!(count("up").await, 4 + 2 + 5 * 5);
+        // One image, three lists, three more of what others have; then for each service: its image, one list, one subscription, made, started. And the network: looked for, made.
+        assert_eq!(count("up").await, 4 + 3 + 2 + 5 * 5);
         assert_eq!(count("plan").await, 4);
         assert_eq!(count("fingerprint").await, 3);
         assert_eq!(count("status").await, 3 + 5);

@@ -238,15 +238,17 @@ impl EventOptions {
 pub struct EngineEvent {
     /// When.
     pub time: Timestamp,
-    /// The service or task.
-    pub workload: String,
+    /// The service or task; `None` where it is about the engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
     /// The replica or run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica: Option<String>,
     /// The container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
-    /// What: `start`, `exit`, `healthy`, `unhealthy`, `out_of_memory`, `stop`, `remove`.
+    /// What: `start`, `exit`, `healthy`, `unhealthy`, `out_of_memory`, `stop`, `pause`, `unpause`, `remove`; `gap` where the engine has
+    /// nothing from before that moment, though it was asked for.
     pub what: String,
     /// In a user's words.
     pub message: String,

@@ -42,8 +42,15 @@ impl fmt::Debug for Client {
     }
 }
 
-fn label_filters(labels: Vec<String>) -> HashMap<String, Vec<String>> {
+type Filters = HashMap<String, Vec<String>>;
+
+fn label_filters(labels: Vec<String>) -> Filters {
     HashMap::from([("label".to_owned(), labels)])
+}
+
+/// Filters by the beginning of a name; some engines have a slash in front of the names of containers here.
+fn name_filters(prefix: &str) -> Filters {
+    HashMap::from([("name".to_owned(), vec![format!("^/?{prefix}")])])
 }
 
 impl Client {
@@ -78,8 +85,16 @@ impl Client {
 
     /// Lists containers, stopped ones too, that carry all these labels (`key=value`).
     pub(crate) async fn containers(&self, labels: Vec<String>) -> Result<Vec<Listed>> {
-        let options =
-            ListContainersOptionsBuilder::default().all(true).filters(&label_filters(labels)).build();
+        self.containers_by(label_filters(labels)).await
+    }
+
+    /// Lists containers, stopped ones too, whose names begin like this, whoever owns them.
+    pub(crate) async fn containers_named(&self, prefix: &str) -> Result<Vec<Listed>> {
+        self.containers_by(name_filters(prefix)).await
+    }
+
+    async fn containers_by(&self, filters: Filters) -> Result<Vec<Listed>> {
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let list = self
             .docker
             .list_containers(Some(options))
@@ -89,7 +104,16 @@ impl Client {
     }
 
     pub(crate) async fn networks(&self, labels: Vec<String>) -> Result<Vec<Owned>> {
-        let options = ListNetworksOptionsBuilder::default().filters(&label_filters(labels)).build();
+        self.networks_by(label_filters(labels)).await
+    }
+
+    /// Lists networks whose names begin like this, whoever owns them.
+    pub(crate) async fn networks_named(&self, prefix: &str) -> Result<Vec<Owned>> {
+        self.networks_by(name_filters(prefix)).await
+    }
+
+    async fn networks_by(&self, filters: Filters) -> Result<Vec<Owned>> {
+        let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
         let list = self
             .docker
             .list_networks(Some(options))
@@ -100,14 +124,7 @@ impl Client {
 
     /// Returns the network of a name, whoever owns it.
     pub(crate) async fn network(&self, name: &str) -> Result<Option<Owned>> {
-        let filters = HashMap::from([("name".to_owned(), vec![format!("^{name}$")])]);
-        let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
-        let list = self
-            .docker
-            .list_networks(Some(options))
-            .await
-            .map_err(|failed| error::engine("list networks", failed))?;
-        Ok(list.into_iter().map(Owned::from).find(|network| network.name == name))
+        Ok(self.networks_named(name).await?.into_iter().find(|network| network.name == name))
     }
 
     pub(crate) async fn create_network(&self, name: &str, labels: Labels) -> Result<()> {
@@ -137,7 +154,16 @@ impl Client {
     }
 
     pub(crate) async fn volumes(&self, labels: Vec<String>) -> Result<Vec<Owned>> {
-        let options = ListVolumesOptionsBuilder::default().filters(&label_filters(labels)).build();
+        self.volumes_by(label_filters(labels)).await
+    }
+
+    /// Lists volumes whose names begin like this, whoever owns them.
+    pub(crate) async fn volumes_named(&self, prefix: &str) -> Result<Vec<Owned>> {
+        self.volumes_by(name_filters(prefix)).await
+    }
+
+    async fn volumes_by(&self, filters: Filters) -> Result<Vec<Owned>> {
+        let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
         let list = self
             .docker
             .list_volumes(Some(options))

@@ -106,6 +106,14 @@ impl Client {
             .boxed()
     }
 
+    /// Returns when the oldest event happened that the engine still has, of those until a moment, in nanoseconds since 1970.
+    pub(crate) async fn oldest_event(&self, until: &str) -> Result<Option<i64>> {
+        let options = EventsOptionsBuilder::default().since("0").until(until).build();
+        let first = self.docker.events(Some(options)).next().await.transpose();
+        let first = first.map_err(|failed| error::engine("read the engine's events", failed))?;
+        Ok(first.and_then(|message| message.time_nano))
+    }
+
     /// Reads the output of a container, each piece with the time before it.
     pub(crate) fn logs(&self, id: &str, query: &LogQuery) -> BoxStream<'static, Result<Chunk>> {
         let tail = query.tail.map_or_else(|| "all".to_owned(), |lines| lines.to_string());

@@ -94,6 +94,8 @@ pub(super) struct Rollout<'a> {
     pub(super) kept: BTreeSet<Place>,
     /// The revision whose rollout failed, if one did.
     pub(super) failed: Option<u64>,
+    /// Revisions that a command which did not come to its end left before any of their replicas was healthy.
+    pub(super) unproven: BTreeSet<u64>,
     /// Names of groups that something has had.
     pub(super) used: BTreeSet<String>,
     /// Whether anything was stopped or kept, so that there is something to tidy up.
@@ -377,7 +379,7 @@ impl<'a> Rollout<'a> {
         if !self.replicas[at].is_made() {
             return Fate::Remove;
         }
-        let place = if self.failed == Some(revision) {
+        let place = if self.failed == Some(revision) || self.unproven.contains(&revision) {
             Place::Failed { revision }
         } else if revision != recipe.number {
             Place::Kept { revision }

@@ -53,11 +53,11 @@ pub(super) async fn deploy(work: &Work<'_>, payload: &Value) -> Result<String> {
         document;
     pull::images(work, &mut template, &images, pinned).await?;
     let since = work.clock().now();
-    let mut live = Live::read_containers(work.client(), work.scope).await?;
     if !pinned {
-        follow(&mut template, &live);
+        let before = Live::read_workloads(work.client(), work.scope, template.after.keys()).await?;
+        follow(&mut template, &before);
     }
-    let mut service = live.services.remove(work.name).unwrap_or_default();
+    let mut service = Live::read_service(work.client(), work.scope, work.name).await?;
     read_door(work, &mut service).await?;
     let number = service.number_for(&template.hash());
     let recipe = recipe(work, template, number, (replicas, rollout)).await?;
@@ -70,7 +70,7 @@ pub(super) async fn deploy(work: &Work<'_>, payload: &Value) -> Result<String> {
     clear_broken(work, &mut service, number).await?;
     let watch = Watch::open(
         work.client().clone(),
-        labels::filters(work.scope),
+        labels::filters_of(work.scope, labels::SERVICE, work.name),
         Arc::clone(&work.context.clock),
         since,
     );
@@ -234,9 +234,29 @@ fn begin<'a>(
         replicas,
         kept,
         failed: None,
+        unproven: unproven(service, recipe.number),
         used: names.collect(),
         is_untidy,
     }
+}
+
+/// Returns the revisions beside the wanted one of which no replica was ever healthy, as far as that can be told: none is now, and the door
+/// was told of none; where there is no door, what stands beside an older revision was not finished.
+fn unproven(service: &LiveService, number: u64) -> BTreeSet<u64> {
+    let told = service.door.as_ref().and_then(|door| door.backends.as_ref());
+    let oldest = service.replicas().map(Group::revision).min();
+    let revisions: BTreeSet<u64> = service.replicas().map(Group::revision).collect();
+    let is_unproven = |revision: &u64| {
+        let mut replicas = service.replicas().filter(|group| group.revision() == *revision);
+        let unfinished = told.is_some() || oldest.is_some_and(|oldest| oldest < *revision);
+        *revision != number
+            && unfinished
+            && replicas.all(|group| {
+                group.condition() != Condition::Healthy
+                    && told.is_none_or(|told| !told.contains(group.name()))
+            })
+    };
+    revisions.into_iter().filter(is_unproven).collect()
 }
 
 /// Ends a rollout that failed: goes back where the policy says so, and says what became of it.
@@ -356,8 +376,7 @@ async fn record(work: &Work<'_>, recipe: &Recipe) -> Result<()> {
 
 /// Removes what nobody needs any more: records of what runs again, the oldest revisions, and what interrupted commands left.
 async fn tidy(work: &Work<'_>, current: u64) -> Result<()> {
-    let mut live = Live::read_containers(work.client(), work.scope).await?;
-    let service = live.services.remove(work.name).unwrap_or_default();
+    let service = Live::read_service(work.client(), work.scope, work.name).await?;
     let mut numbers: Vec<u64> =
         service.groups.iter().map(Group::revision).filter(|number| *number != current).collect();
     numbers.sort_unstable_by(|left, right| right.cmp(left));
@@ -383,8 +402,7 @@ async fn tidy(work: &Work<'_>, current: u64) -> Result<()> {
 
 /// Removes a service: its door first, so that nothing new comes in.
 pub(super) async fn remove(work: &Work<'_>) -> Result<String> {
-    let mut live = Live::read_containers(work.client(), work.scope).await?;
-    let service = live.services.remove(work.name).unwrap_or_default();
+    let service = Live::read_service(work.client(), work.scope, work.name).await?;
     if let Some(door) = &service.door {
         work.client().remove(&door.container.id).await?;
     }

@@ -182,7 +182,7 @@ pub(crate) async fn run_once(
     };
     let watch = Watch::open(
         work.client().clone(),
-        labels::filters(work.scope),
+        labels::filters_of(work.scope, labels::TASK, work.name),
         Arc::clone(&work.context.clock),
         work.clock().now(),
     );

@@ -50,7 +50,7 @@ fn print(session: &Session, event: EngineEvent) -> Result<(), Failure> {
     let who = match (&event.replica, &event.container) {
         (Some(replica), Some(container)) => format!("{replica} {container}"),
         (Some(one), None) | (None, Some(one)) => one.clone(),
-        (None, None) => event.workload.clone(),
+        (None, None) => event.workload.clone().unwrap_or_default(),
     };
     let what = format!("{:<13}", event.what);
     let what = match event.what.as_str() {

@@ -261,15 +261,17 @@ impl From<LogLine> for LogOutput {
 pub(crate) struct EventOutput {
     /// When (RFC 3339).
     time: String,
-    /// The service or task.
-    workload: String,
+    /// The service or task; missing where it is about the engine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workload: Option<String>,
     /// The replica or run.
     #[serde(skip_serializing_if = "Option::is_none")]
     replica: Option<String>,
     /// The container.
     #[serde(skip_serializing_if = "Option::is_none")]
     container: Option<String>,
-    /// What: `start`, `exit`, `healthy`, `unhealthy`, `out_of_memory`, `stop`, `remove`.
+    /// What: `start`, `exit`, `healthy`, `unhealthy`, `out_of_memory`, `stop`, `pause`, `unpause`, `remove`; `gap` where the engine has
+    /// nothing from before that moment, though it was asked for.
     what: String,
     /// In a few words.
     message: String,

@@ -277,7 +277,7 @@ impl State {
         let Some(spec) = self.groups.get(group).map(|group| &group.spec) else { return };
         let event = EngineEvent {
             time: self.time_of(self.now),
-            workload: spec.workload.clone(),
+            workload: Some(spec.workload.clone()),
             replica: Some(spec.name.clone()),
             container: container.map(str::to_owned),
             what: what.to_owned(),
