@@ -6,20 +6,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use straddle_core::{
     error::{Error, Result},
-    plan::{Action, FieldChange, RevisionChange, Step, changes},
+    plan::{Action, FieldChange, RevisionChange, Step},
     platform::{Desired, Resource, ResourceKey},
 };
 
 use crate::{
     client::State,
     document::{
-        DoorDocument, DoorPort, NetworkDocument, ServiceDocument, TaskDocument, TemplateDocument, from_value,
-        to_value,
+        DoorDocument, DoorPort, NetworkDocument, ServiceDocument, TaskDocument, from_value, to_value,
     },
     group::Condition,
     names::Names,
     observe::{Group, Live, LiveService},
     translate::{NETWORK, SERVICE, TASK, VOLUME, service},
+    words,
 };
 
 /// What a step for a service carries.
@@ -168,7 +168,7 @@ fn volume(resource: &Resource, live: &Live, steps: &mut Steps) {
 fn deploy(resource: &Resource, document: ServiceDocument, live: &Live, steps: &mut Steps) {
     let nothing = LiveService::default();
     let service = live.services.get(&resource.key.name).unwrap_or(&nothing);
-    let found = differences(&document, service);
+    let found = differences(&resource.key.name, &document, service);
     if found.is_empty() {
         return;
     }
@@ -198,7 +198,7 @@ fn published(door: &DoorDocument) -> impl Iterator<Item = u16> + '_ {
 }
 
 /// Returns everything in which a service is not as it should be.
-pub(crate) fn differences(document: &ServiceDocument, service: &LiveService) -> Vec<FieldChange> {
+pub(crate) fn differences(name: &str, document: &ServiceDocument, service: &LiveService) -> Vec<FieldChange> {
     let hash = document.template.hash();
     let Some(current) = service.current() else {
         let to = Some(json!(document.replicas));
@@ -206,7 +206,7 @@ pub(crate) fn differences(document: &ServiceDocument, service: &LiveService) -> 
     };
     let mut found = Vec::new();
     if current.hash != hash {
-        found.extend(template_changes(&current.template, &document.template));
+        found.extend(words::template_changes(name, &current.template, &document.template));
     }
     let replicas: Vec<&Group> = service.replicas().collect();
     let wanted = service.wanted();
@@ -243,19 +243,6 @@ fn change(path: &str, from: Value, to: Value) -> FieldChange {
     FieldChange { path: path.to_owned(), from: some(from), to: some(to) }
 }
 
-/// Compares templates; an image whose name says enough is not shown by its id as well.
-fn template_changes(from: &TemplateDocument, to: &TemplateDocument) -> Vec<FieldChange> {
-    let (mut from, mut to) = (from.clone(), to.clone());
-    for (name, container) in &mut to.containers {
-        if let Some(other) = from.containers.get_mut(name)
-            && other.image != container.image
-        {
-            (other.image_id, container.image_id) = (None, None);
-        }
-    }
-    changes(&to_value(&from), &to_value(&to))
-}
-
 /// Compares doors; that one passes connections on to other replicas than it should goes without saying where these are not as they should be.
 fn door_changes(
     document: &ServiceDocument,
@@ -268,7 +255,7 @@ fn door_changes(
         (Some(_), None) => vec![change("door", json!("missing"), json!("running"))],
         (None, Some(_)) => vec![change("door", json!("running"), Value::Null)],
         (Some(wanted), Some(door)) => {
-            let mut found = changes(&to_value(&door.document), &to_value(wanted));
+            let mut found = words::door_changes(&door.document, wanted);
             if !door.container.state.is_running() {
                 found.push(change("door", json!("stopped"), json!("running")));
             } else if door.is_cut_off || door.container.state == State::Paused {
@@ -469,7 +456,7 @@ pub(crate) fn scale(live: &Live, replicas: &[(String, u32)]) -> Result<Steps> {
         let (service, group) = current(live, name)?;
         let mut document = document_of(service, group);
         document.replicas = *wanted;
-        let found = differences(&document, service);
+        let found = differences(name, &document, service);
         if found.is_empty() {
             steps.unchanged += 1;
         } else {
@@ -500,7 +487,7 @@ pub(crate) fn rollback(live: &Live, name: &str, to: Option<u64>) -> Result<Steps
     let mut document = document_of(service, target);
     // A service that is scaled to zero is brought back to zero replicas of the other revision.
     document.replicas = service.wanted();
-    let found = differences(&document, service);
+    let found = differences(name, &document, service);
     if found.is_empty() {
         steps.unchanged = 1;
         return Ok(steps);
@@ -517,7 +504,7 @@ mod tests {
     use super::*;
     use crate::{
         client::Listed,
-        document::{ContainerDocument, RolloutDocument},
+        document::{ContainerDocument, RolloutDocument, TemplateDocument},
         names::Place,
     };
 
@@ -583,16 +570,19 @@ mod tests {
     fn differences_read_like_the_spec() {
         let live = live(vec![replica("a:1", 1, 1), replica("a:1", 1, 2)]);
         let paths = |document: &ServiceDocument| -> Vec<String> {
-            differences(document, &live.services["web"]).into_iter().map(|change| change.path).collect()
+            differences("web", document, &live.services["web"])
+                .into_iter()
+                .map(|change| change.path)
+                .collect()
         };
         assert!(paths(&document("a:1", 2)).is_empty());
-        assert_eq!(paths(&document("a:2", 3)), ["containers.web.image", "replicas"]);
+        assert_eq!(paths(&document("a:2", 3)), ["image", "replicas"]);
     }
 
     #[test]
     fn what_is_broken_is_something_to_do() {
         let broken = group("a:1", Place::Live { revision: 1, ordinal: 1 }, State::Exited);
-        let found = differences(&document("a:1", 1), &live(vec![broken]).services["web"]);
+        let found = differences("web", &document("a:1", 1), &live(vec![broken]).services["web"]);
         assert_eq!(found[0].path, "replica shop-web-1-1");
     }
 

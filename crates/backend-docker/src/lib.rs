@@ -94,6 +94,7 @@ mod status;
 mod strangers;
 mod translate;
 mod watch;
+mod words;
 
 pub use backend::DockerOrchestrator;
 pub use config::{DockerConfig, LocalSecrets, SecretResolver};

@@ -82,7 +82,7 @@ async fn an_update_loses_no_request_and_a_rollback_returns_to_the_old_number() {
         let plan = bench.plan(&app("two", 2)).await;
         let step = &plan.steps[0];
         assert_eq!(step.revision.map(|change| (change.from, change.to)), Some((Some(1), 2)));
-        assert_eq!(step.changes.iter().map(|change| change.path.as_str()).collect::<Vec<_>>(), ["containers.web.command"]);
+        assert_eq!(step.changes.iter().map(|change| change.path.as_str()).collect::<Vec<_>>(), ["command"]);
         bench.up_and_settled(&app("two", 2)).await;
         assert_eq!(get(port, "/").as_deref(), Some("two"));
 
