@@ -103,7 +103,7 @@ pub(super) async fn events(bench: &Bench) -> Done {
         let mut wanted = vec!["start", "stop"];
         while let Some(event) = stream.next().await {
             let event = event?;
-            ensure!(event.workload == "talk", "an event of something else: {event:?}");
+            ensure!(event.workload.as_deref() == Some("talk"), "an event of something else: {event:?}");
             wanted.retain(|what| {
                 *what != event.what && !(*what == "stop" && ["exit", "remove"].contains(&event.what.as_str()))
             });
