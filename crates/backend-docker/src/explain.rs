@@ -87,10 +87,11 @@ impl Scene<'_> {
     /// Explains a container whose health check does not pass.
     pub(crate) async fn unhealthy(&self) -> Failure {
         let inspected = self.inspect().await;
-        let output = inspected
-            .as_ref()
-            .map(|one| self.mask.hide(trim(&one.health_output).as_str()).into_owned())
-            .unwrap_or_default();
+        let output = inspected.as_ref().map(|one| trim(&one.health_output)).unwrap_or_default();
+        let output = match output.strip_prefix("Health check exceeded timeout (") {
+            Some(rest) => format!("no end within {}", rest.split(')').next().unwrap_or_default()),
+            None => self.mask.hide(&output).into_owned(),
+        };
         let times = inspected.as_ref().map_or(0, |one| one.failing_streak);
         let times =
             times.max(self.document.and_then(|one| one.health.as_ref()).map_or(0, |health| health.retries));

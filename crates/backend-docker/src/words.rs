@@ -278,7 +278,8 @@ fn health(document: &HealthDocument) -> Words {
         None => words.list("exec", test.get(1..).unwrap_or_default()),
     }
     words.set("interval", time(*interval_ms));
-    words.set("timeout", time(*timeout_ms));
+    // The helper knows the time that was asked for; the engine gives it a little more.
+    words.0.entry("timeout").or_insert_with(|| json!(time(*timeout_ms)));
     words.set("failures", *retries);
     words.set("start_period", time(*start_period_ms));
     words
@@ -301,8 +302,7 @@ fn probe(test: &[String]) -> Option<Words> {
             "--status" => words.set("status", value.as_str()),
             "--header" => headers.push(value.clone()),
             "--service" => words.set("grpc_service", value.as_str()),
-            // It is that of the check.
-            "--timeout" => {}
+            "--timeout" => words.set("timeout", timespan(value)),
             _ => return None,
         }
     }
@@ -354,8 +354,11 @@ fn door(document: &DoorDocument) -> Value {
 }
 
 fn time(milliseconds: u64) -> String {
-    let text = format!("{milliseconds}ms");
-    text.parse::<Timespan>().map_or(text, |time| time.to_string())
+    timespan(&format!("{milliseconds}ms"))
+}
+
+fn timespan(text: &str) -> String {
+    text.parse::<Timespan>().map_or_else(|_| text.to_owned(), |time| time.to_string())
 }
 
 fn bytes(number: i64) -> String {
@@ -380,7 +383,7 @@ mod tests {
                 .map(str::to_owned)
                 .collect(),
             interval_ms: 1500,
-            timeout_ms: 1000,
+            timeout_ms: 2000,
             retries: 3,
             start_period_ms: 0,
         };
@@ -463,6 +466,7 @@ mod tests {
                 "health.http: \"/healthz\" → -",
                 "health.port: \"80\" → -",
                 "health.status: \"200-399\" → -",
+                "health.timeout: \"1s\" → \"2s\"",
             ]
         );
     }

@@ -9,6 +9,9 @@ use straddle_core::{
 use super::output::{Output, Place};
 use crate::document::HealthDocument;
 
+/// How much longer the engine waits than the helper, which says itself what has not answered in time.
+const MARGIN_MS: u64 = 1000;
+
 /// Translates a health check. Docker knows one kind of check for one purpose, a command: the others run the helper in the container.
 pub(super) fn health(
     out: &mut Output,
@@ -120,7 +123,7 @@ pub(super) fn health(
     Some(HealthDocument {
         test: command,
         interval_ms: interval.millis(),
-        timeout_ms: timeout.millis(),
+        timeout_ms: timeout.millis() + if kind == ProbeKind::Exec { 0 } else { MARGIN_MS },
         retries: *failures,
         start_period_ms: start_period.millis(),
     })

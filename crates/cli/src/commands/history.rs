@@ -42,7 +42,7 @@ pub(crate) async fn run(args: &HistoryArgs, session: &Session) -> Outcome {
         table.paint(4, if revision.failed { |text| style::bad(text) } else { |text| style::good(text) });
     }
     shell.data(&format!("{} of {}\n{}", style::bold(&args.service), connected.title(), table.render()))?;
-    if revisions.len() > 1 {
+    if revisions.iter().any(|one| !one.current && !one.failed) {
         shell.say(&format!("Next: straddle rollback {} --to REVISION\n", args.service));
     }
     Ok(exit::DONE)
