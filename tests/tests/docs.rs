@@ -1,0 +1,124 @@
+//! What the documentation shows holds.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use straddle_core::{
+    model::App,
+    platform::Platform,
+    scope::Scope,
+    spec::{self, Files, Inputs, NoVariables, Source},
+};
+use straddle_docker::DockerPlatform;
+use straddle_tests::cli::Folder;
+
+/// Has every file.
+#[derive(Debug)]
+struct EveryFile;
+
+impl Files for EveryFile {
+    fn read(&self, _: &str, _: &str) -> io::Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Returns every page of the documentation with its text.
+fn pages() -> Vec<(PathBuf, String)> {
+    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    pages
+        .chain([root().join("README.md")])
+        .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
+        .collect()
+}
+
+/// Returns the blocks of a language, each with the number of its first line.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<(usize, String)> {
+    let fence = format!("```{language}");
+    let mut found = Vec::new();
+    let mut lines = text.lines().enumerate();
+    while let Some((at, line)) = lines.next() {
+        if line.trim() == fence {
+            let block: Vec<&'a str> =
+                lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim() != "```").collect();
+            found.push((at + 2, block.join("\n")));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_spec_in_the_documentation_is_one() {
+    let mut seen = 0;
+    for (path, text) in pages() {
+        for (line, block) in blocks(&text, "yaml") {
+            let name = format!("{}:{line}", path.display());
+            let source = Source::new(name.as_str(), block);
+            let inputs =
+                Inputs { specs: &[source], overlays: &[], variables: &NoVariables, files: &EveryFile };
+            let app: App = spec::load(&inputs).unwrap_or_else(|problems| panic!("{name}: {problems}")).value;
+            // Docker has no clock: the one thing in them that it cannot do.
+            let platform = DockerPlatform::new(None);
+            let translation = platform.translate(&app, &Scope::new(&app.app), &platform.assumptions());
+            for finding in translation.findings.iter().filter(|finding| finding.blocks()) {
+                assert_eq!(finding.code, "docker/schedule", "{name}: {finding:?}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "only {seen} specs were found");
+}
+
+#[test]
+fn every_configuration_in_the_documentation_is_read() {
+    let mut seen = 0;
+    for (path, text) in pages() {
+        for (line, block) in blocks(&text, "toml") {
+            let folder = Folder::new().unwrap();
+            folder.write("straddle.toml", &block).unwrap();
+            let ran = folder.run(&["targets"]).unwrap();
+            assert_eq!(ran.code, 0, "{}:{line}: {}", path.display(), ran.err);
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "no configuration was found");
+}
+
+#[test]
+fn every_link_in_the_documentation_leads_somewhere() {
+    for (path, text) in pages() {
+        let folder = path.parent().unwrap();
+        let anchors: Vec<String> =
+            text.lines().filter_map(|line| line.strip_prefix('#')).map(anchor).collect();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") {
+                continue;
+            }
+            let (file, part) = link.split_once('#').unwrap_or((link, ""));
+            if file.is_empty() {
+                assert!(
+                    anchors.contains(&part.to_owned()),
+                    "{}: #{part} is not there: {anchors:?}",
+                    path.display()
+                );
+            } else {
+                assert!(folder.join(file).exists(), "{}: {file} is not there", path.display());
+            }
+        }
+    }
+}
+
+/// Returns what a heading is called in links, as the usual renderers do.
+fn anchor(heading: &str) -> String {
+    let heading = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = heading.chars().filter(|one| one.is_alphanumeric() || matches!(one, ' ' | '-'));
+    kept.map(|one| if one == ' ' { '-' } else { one }).collect()
+}
