@@ -226,6 +226,8 @@ pub(crate) fn differences(name: &str, document: &ServiceDocument, service: &Live
             Condition::Starting | Condition::Healthy if group.hash != hash && found.is_empty() => {
                 "of another revision"
             }
+            // A command that was cut off has not seen it healthy: that is waited for.
+            Condition::Starting if group.hash == hash => "starting",
             Condition::Starting | Condition::Healthy => continue,
         };
         found.push(change(&format!("replica {}", group.name()), json!(state), json!("healthy")));

@@ -120,13 +120,19 @@ impl Group {
 
     /// Says what is wrong where something does not get well by itself.
     pub(crate) fn ailment(&self) -> &'static str {
-        let paused = |container: &Listed| container.state == State::Paused;
+        let is = |state: State| self.containers.values().chain([&self.lead]).any(|one| one.state == state);
         if self.is_cut_off {
             "cut off from the network"
-        } else if self.containers.values().chain([&self.lead]).any(paused) {
+        } else if self.template.containers.keys().any(|name| !self.containers.contains_key(name)) {
+            "incomplete"
+        } else if is(State::Paused) {
             "paused"
+        } else if is(State::Restarting) {
+            "restarting"
+        } else if is(State::Created) {
+            "not started"
         } else {
-            "broken"
+            "ended"
         }
     }
 

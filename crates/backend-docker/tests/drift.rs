@@ -146,3 +146,40 @@ async fn a_door_that_is_paused_or_cut_off_is_replaced() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_cancelled_command_left_on_its_way_is_waited_for() {
+    Bench::run("onway", |bench| async move {
+        let app = bench.app(
+            "services: {web: {image: PROBE, command: [serve, \"80\"], stop: {grace: 1s}, \
+             health: {exec: [/probe, exit, \"0\"], interval: 5s}}}",
+        );
+        let plan = bench.plan(&app).await;
+        let context = bench.context();
+        let cancel = context.cancel.clone();
+        let cancelled = async {
+            loop {
+                let status = bench.status().await;
+                if status
+                    .service("web")
+                    .is_some_and(|web| web.replicas.iter().any(|one| one.started.is_some()))
+                {
+                    return cancel.cancel();
+                }
+            }
+        };
+        let work = async {
+            for step in &plan.steps {
+                bench.backend.execute(&plan, step, &context).await?;
+            }
+            Ok::<_, straddle_core::error::Error>(())
+        };
+        let (ended, ()) = tokio::join!(work, cancelled);
+        assert_eq!(ended.unwrap_err().kind(), straddle_core::error::ErrorKind::Cancelled);
+        let replica = format!("replica {}-web-1-1", bench.name);
+        assert_eq!(found(&bench.plan(&app).await), [format!("{replica}: \"starting\"")]);
+        bench.up_and_settled(&app).await;
+        assert_eq!(desired(&bench).await, (1, 1));
+    })
+    .await;
+}
