@@ -29,6 +29,9 @@ use crate::{
 /// The shares of a whole CPU, as the kernel weighs them.
 const SHARES: u64 = 1024;
 
+/// The least memory that the engine limits a container to, in bytes: its runtime needs as much to start one.
+const LEAST_MEMORY: u64 = 6 << 20;
+
 /// Log drivers that stand for a service of a cloud, which a laptop has no business with.
 const CLOUD_DRIVERS: [&str; 2] = ["awsfirelens", "awslogs"];
 
@@ -187,6 +190,10 @@ pub(super) fn container(
         document.memory = limit.and_then(|memory| i64::try_from(memory.bytes()).ok());
         out.map(field.child("reservation"), &[&own.child("memory_reservation")]);
         out.map(field.child("limit"), &[&own.child("memory")]);
+        if limit.is_some_and(|limit| limit.bytes() < LEAST_MEMORY) {
+            let message = "Docker starts no container with less than 6Mi";
+            out.blocked("docker/least-memory", field.child("limit"), message, "write at least 6Mi");
+        }
     }
     for (target, one) in volumes {
         let (field, place) =

@@ -328,6 +328,7 @@ tasks:
             ("services: {web: {image: a, secrets: {PW: \"aws-ssm:/x\"}}}", "docker/secret-source"),
             ("services: {web: {image: a, rollout: {strategy: blue_green}}}", "docker/strategy"),
             ("services: {web: {image: a}, web-1: {image: a}}", "docker/name-collision"),
+            ("services: {web: {image: a, memory: {limit: 4Mi}}}", "docker/least-memory"),
             ("services: {web: {image: a, platform: {os: windows}}}", "docker/os"),
             (
                 "services: {web: {image: a, volumes: {/x: d}}}\nvolumes: {d: {efs: {file_system: fs-1}}}",
