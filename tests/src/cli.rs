@@ -4,7 +4,7 @@ use std::{
     io::{self, Read},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::{OnceLock, mpsc},
     thread,
     time::Duration,
 };
@@ -124,6 +124,16 @@ pub struct Running {
 }
 
 impl Running {
+    /// Asks it to stop, as Ctrl-C does.
+    ///
+    /// # Errors
+    ///
+    /// The error of the `kill` of this machine.
+    pub fn interrupt(&self) -> io::Result<()> {
+        let sent = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status()?;
+        if sent.success() { Ok(()) } else { Err(io::Error::other("the signal could not be sent")) }
+    }
+
     /// Ends it at once, without a chance to say or do anything, and returns what it had said.
     ///
     /// # Errors
@@ -178,11 +188,44 @@ fn read(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
     receiver
 }
 
-/// Finds the binary beside the test that runs: cargo builds both into one folder.
-fn binary() -> io::Result<PathBuf> {
+/// Returns the binary: built by now where it was not, or where a source of it has changed since. A test that runs an older one would prove
+/// nothing.
+fn binary() -> io::Result<&'static Path> {
+    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let found = BINARY.get_or_init(|| current().map_err(|error| error.to_string()));
+    found.as_deref().map_err(|error| io::Error::new(io::ErrorKind::NotFound, error.clone()))
+}
+
+fn current() -> io::Result<PathBuf> {
+    // Cargo builds tests and binaries into one folder.
     let test = std::env::current_exe()?;
-    let found = test.ancestors().skip(1).map(|folder| folder.join("straddle")).find(|path| path.is_file());
-    found.ok_or_else(|| {
-        io::Error::new(io::ErrorKind::NotFound, "the binary is not built: cargo build --package straddle-cli")
-    })
+    let beside =
+        |name: &str| test.ancestors().skip(1).map(|folder| folder.join(name)).find(|path| path.is_file());
+    let found = beside("straddle");
+    if let Some(binary) = found.filter(|binary| is_newer_than_sources(binary)) {
+        return Ok(binary);
+    }
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build.args(["build", "--locked", "--quiet", "--package", "straddle-cli", "--bin", "straddle"]);
+    let folder = test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    let folder = folder.ok_or_else(|| io::Error::other("this test is not in a folder of cargo's"))?;
+    let built = build.arg("--target-dir").arg(folder).current_dir(env!("CARGO_MANIFEST_DIR")).status()?;
+    if !built.success() {
+        return Err(io::Error::other("the binary could not be built: cargo build --package straddle-cli"));
+    }
+    beside("straddle").ok_or_else(|| io::Error::other("the binary was built, and is not beside the tests"))
+}
+
+/// Returns whether nothing that a binary was made of has changed since; cargo writes beside it what that is. One that was carried elsewhere
+/// is taken as it is.
+fn is_newer_than_sources(binary: &Path) -> bool {
+    let Ok(sources) = std::fs::read_to_string(binary.with_extension("d")) else { return true };
+    let changed = |path: &Path| std::fs::metadata(path).and_then(|found| found.modified()).ok();
+    let Some(built) = changed(binary) else { return false };
+    let listed = sources.split_once(": ").map_or("", |(_, listed)| listed).trim_end();
+    // A space in a path is escaped.
+    listed
+        .replace("\\ ", "\0")
+        .split(' ')
+        .all(|path| changed(Path::new(&path.replace('\0', " "))).is_some_and(|at| at <= built))
 }

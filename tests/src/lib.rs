@@ -3,5 +3,6 @@
 pub mod application;
 pub mod cli;
 pub mod docker;
+pub mod faults;
 pub mod load;
 pub mod proxy;

@@ -5,7 +5,7 @@
 //! engine has begun when a client dies it carries out to its end, as if its answer were on the way.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::{self, BufRead, BufReader, Read, Write},
     net::Shutdown,
     os::unix::net::{UnixListener, UnixStream},
@@ -26,6 +26,12 @@ const GONE: Duration = Duration::from_secs(20);
 /// The length of `HTTP/1.1 200`.
 const STATUS_LINE: usize = 12;
 
+/// The length of an id.
+const ID_LENGTH: usize = 64;
+
+/// What an engine says when it has made something.
+const CREATED: u16 = 201;
+
 /// What goes wrong with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -35,6 +41,8 @@ pub enum Fault {
     CutAfter,
     /// The connection ends before the engine hears of it.
     CutBefore,
+    /// The engine hears of it after this time.
+    Delay(Duration),
     /// The engine carries it out, and the answer is kept back until the client is gone.
     HoldAfter,
     /// It is kept from the engine until the client is gone.
@@ -42,12 +50,14 @@ pub enum Fault {
 }
 
 /// Which call is meant, counted from zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Nth {
     /// Of all calls.
     Call(usize),
     /// Of those that may change something.
     Change(usize),
+    /// Of those that are the same by [`Call::name`].
+    Named(String, usize),
 }
 
 /// A call that a client made.
@@ -57,6 +67,9 @@ pub struct Call {
     pub method: String,
     /// The path with its query.
     pub path: String,
+    /// What stays equal from one run to the next: the method and the path, with names for ids, as far as the proxy has seen the thing being
+    /// made, and of the query the name only.
+    pub name: String,
     /// How it was answered, once it was.
     pub answer: Option<Answer>,
 }
@@ -100,6 +113,8 @@ struct Log {
     rule: Option<(Nth, Fault)>,
     struck: bool,
     closed: bool,
+    /// The names under which containers were made, by their ids.
+    names: BTreeMap<String, String>,
     /// Calls that the engine has and has not answered.
     pending: BTreeSet<usize>,
 }
@@ -156,6 +171,12 @@ impl Proxy {
         self.shared.wait(limit, |log| log.struck)
     }
 
+    /// Returns the calls since the last [`take`](Self::take), and keeps them.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.log().calls.clone()
+    }
+
     /// Waits until the engine has nothing to do any more for clients, of which some may be gone; returns whether that came in time.
     #[must_use]
     pub fn is_quiet(&self, limit: Duration) -> bool {
@@ -190,16 +211,32 @@ impl Shared {
     }
 
     /// Keeps a call, and returns its number and what goes wrong with it.
-    fn begin(&self, call: Call) -> (usize, Option<Fault>) {
+    fn begin(&self, mut call: Call) -> (usize, Option<Fault>) {
         let mut log = self.log();
-        let (number, changes) = (log.calls.len(), call.changes());
-        let change = log.calls.iter().filter(|call| call.changes()).count();
-        log.calls.push(call);
-        let fault = log.rule.filter(|(nth, _)| match *nth {
-            Nth::Call(wanted) => wanted == number,
-            Nth::Change(wanted) => changes && wanted == change,
+        call.name = format!("{} {}", call.method, plain(&call.path, &log.names));
+        let before = |fits: &dyn Fn(&Call) -> bool| log.calls.iter().filter(|call| fits(call)).count();
+        let fault = log.rule.as_ref().filter(|(nth, _)| match nth {
+            Nth::Call(wanted) => *wanted == log.calls.len(),
+            Nth::Change(wanted) => call.changes() && *wanted == before(&Call::changes),
+            Nth::Named(name, wanted) => {
+                *name == call.name && *wanted == before(&|other| other.name == call.name)
+            }
         });
-        (number, fault.map(|(_, fault)| fault))
+        let (number, fault) = (log.calls.len(), fault.map(|(_, fault)| *fault));
+        log.calls.push(call);
+        (number, fault)
+    }
+
+    /// Returns under what name the things are known from now on that a call makes, where it makes any with an id.
+    fn made_by(&self, number: usize) -> Option<String> {
+        let log = self.log();
+        let path = plain(&log.calls.get(number)?.path, &log.names);
+        match path.strip_prefix("/containers/create?name=") {
+            Some(name) => Some(name.to_owned()),
+            None => {
+                path.strip_suffix("/exec").map(|path| format!("exec in {}", path.replace("/containers/", "")))
+            }
+        }
     }
 
     fn sent(&self, number: usize) {
@@ -227,6 +264,35 @@ impl Shared {
         self.log().struck = true;
         self.news.notify_all();
     }
+}
+
+/// Returns a path with names for ids, and without what differs from one run to the next.
+fn plain(path: &str, names: &BTreeMap<String, String>) -> String {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let is_version = |part: &str| {
+        part.strip_prefix('v')
+            .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+    };
+    let parts = path.split('/').skip(1).enumerate().filter(|(at, part)| *at > 0 || !is_version(part));
+    let mut text: String = parts
+        .map(|(_, part)| {
+            let is_id = part.len() == ID_LENGTH && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let name = if is_id { names.get(part).map_or("ID", String::as_str) } else { part };
+            format!("/{name}")
+        })
+        .collect();
+    if let Some(name) = query.split('&').find(|pair| pair.starts_with("name=")) {
+        text.push('?');
+        text.push_str(name);
+    }
+    text
+}
+
+/// Finds the id in the answer to a call that made something.
+fn id_in(answer: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(answer);
+    let (_, rest) = text.split_once("\r\n\r\n")?.1.split_once("\"Id\":\"")?;
+    rest.split_once('"').map(|(id, _)| id.to_owned())
 }
 
 /// A call whose answer has not come yet.
@@ -290,6 +356,10 @@ impl Connection<'_> {
                     io::copy(&mut self.client, &mut io::sink())?;
                     return Ok(false);
                 }
+                Some(Fault::Delay(time)) => {
+                    self.shared.strike();
+                    thread::sleep(time);
+                }
                 Some(Fault::CutAfter | Fault::HoldAfter) | None => {}
             }
             *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(Pending { number, fault });
@@ -341,6 +411,19 @@ fn answers_of(
             }
             let status =
                 buffer.get(9..STATUS_LINE).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+            if status == Some(CREATED)
+                && let Some(name) = shared.made_by(number)
+            {
+                let mut id = id_in(&buffer[..length]);
+                while id.is_none() && length < buffer.len() {
+                    match engine.read(&mut buffer[length..])? {
+                        0 => break,
+                        more => length += more,
+                    }
+                    id = id_in(&buffer[..length]);
+                }
+                shared.log().names.extend(id.map(|id| (id, name)));
+            }
             shared.answered(number, status);
             match fault {
                 Some(Fault::CutAfter) => {
@@ -386,7 +469,7 @@ impl Head {
         let mut words =
             self.lines.first().map(String::as_str).unwrap_or_default().split(' ').map(str::to_owned);
         let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        Call { method, path, answer: None }
+        Call { method, path, name: String::new(), answer: None }
     }
 
     fn field(&self, name: &str) -> Option<&str> {
@@ -416,5 +499,30 @@ impl Head {
                 return Ok(());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_have_names_that_stay() {
+        let id = "0123456789abcdef".repeat(4);
+        let names = BTreeMap::from([(id.clone(), "shop-web-1-1".to_owned())]);
+        for (path, wanted) in [
+            (format!("/containers/{id}/start"), "/containers/shop-web-1-1/start"),
+            (format!("/v1.41/containers/{id}?force=true&v=true"), "/containers/shop-web-1-1"),
+            ("/containers/create?platform=&name=shop-web".to_owned(), "/containers/create?name=shop-web"),
+            (format!("/exec/{}/start", "f".repeat(64)), "/exec/ID/start"),
+            ("/version".to_owned(), "/version"),
+        ] {
+            assert_eq!(plain(&path, &names), wanted);
+        }
+        assert_eq!(
+            id_in(b"HTTP/1.1 201\r\nA: b\r\n\r\n{\"Id\":\"abc\",\"Warnings\":[]}").as_deref(),
+            Some("abc")
+        );
+        assert_eq!(id_in(b"HTTP/1.1 201\r\n\r\n{\"Id\":\"ab"), None);
     }
 }

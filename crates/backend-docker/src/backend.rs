@@ -185,6 +185,7 @@ impl Orchestrator for DockerOrchestrator {
             endpoints: steps.endpoints,
             findings,
             fingerprint: live.fingerprint(),
+            left_lease: live.leases.iter().any(|lease| lease::is_left(&lease.labels)),
         })
     }
 

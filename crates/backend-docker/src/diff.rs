@@ -16,8 +16,8 @@ use crate::{
         DoorDocument, DoorPort, NetworkDocument, ServiceDocument, TaskDocument, from_value, to_value,
     },
     group::Condition,
-    names::Names,
-    observe::{Group, Live, LiveService},
+    names::{Names, member},
+    observe::{Group, Live, LiveService, Run},
     translate::{NETWORK, SERVICE, TASK, VOLUME, service},
     words,
 };
@@ -237,6 +237,9 @@ pub(crate) fn differences(name: &str, document: &ServiceDocument, service: &Live
     for container in &service.debris {
         found.push(change(&format!("container {}", container.name), json!("left over"), Value::Null));
     }
+    for group in service.superfluous(current.revision()) {
+        found.push(change(&format!("record {}", group.name()), json!("left over"), Value::Null));
+    }
     found
 }
 
@@ -300,9 +303,12 @@ fn task(resource: &Resource, desired: &Desired, live: &Live, steps: &mut Steps) 
             .pointer(&format!("/template/after/{name}/condition"))
             .is_some_and(|condition| condition == "complete")
     });
-    let done =
-        |group: &Group| group.hash == hash && group.exit_code().is_some_and(|code| code == 0 || any_exit);
-    let has_record = live.tasks.get(name).is_some_and(|runs| runs.iter().any(|run| done(&run.group)));
+    let runs = live.tasks.get(name).map(Vec::as_slice).unwrap_or_default();
+    let record = runs.iter().find(|run| run.done(&hash, any_exit).is_some());
+    if let Some(record) = record {
+        superseded(name, runs, record, steps);
+    }
+    let has_record = record.is_some();
     // A follower that runs with this very predecessor is a record, too: it would not have been started otherwise.
     let followed = followers(desired, &resource.key).all(|follower| {
         let after = |group: &Group| group.template.after.get(name).is_some_and(|after| after.hash == hash);
@@ -312,6 +318,23 @@ fn task(resource: &Resource, desired: &Desired, live: &Live, steps: &mut Steps) 
         steps.push(Action::Run, &resource.key, &resource.summary, to_value(&TaskStep { document, any_exit }));
     }
     Ok(())
+}
+
+/// Runs that are no record any more are removed: a command that was interrupted may have left them beside the one that is.
+fn superseded(name: &str, runs: &[Run], record: &Run, steps: &mut Steps) {
+    let left: Vec<&Run> = runs.iter().filter(|run| run.number != record.number && !run.at_work).collect();
+    if left.is_empty() {
+        return;
+    }
+    let volumes = |run: &Run| -> Vec<String> {
+        run.group.template.volumes.keys().map(|volume| member(&run.group.group, volume)).collect()
+    };
+    let payload = LeftOver {
+        containers: left.iter().flat_map(|run| run.group.ids()).collect(),
+        volumes: left.iter().flat_map(|run| volumes(run)).collect(),
+    };
+    let key = ResourceKey::new("leftover", format!("runs of {name}"));
+    steps.push(Action::Delete, &key, count(left.len(), "run"), to_value(&payload));
 }
 
 /// Returns the steps after which nothing is left, or nothing of what is named.

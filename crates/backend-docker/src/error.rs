@@ -108,14 +108,14 @@ pub(crate) fn optional<T>(result: Result<T>) -> Result<Option<T>> {
 /// Takes the goal for reached where what should go is gone, or going, already.
 pub(crate) fn gone(result: Result<()>) -> Result<()> {
     match result {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error)
-            if error.kind() == ErrorKind::Conflict && error.message().contains("already in progress") =>
-        {
-            Ok(())
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound || is_going(&error) => Ok(()),
         other => other,
     }
+}
+
+/// Returns whether the engine says that another call removes it already.
+pub(crate) fn is_going(error: &Error) -> bool {
+    error.kind() == ErrorKind::Conflict && error.message().contains("already in progress")
 }
 
 #[cfg(test)]

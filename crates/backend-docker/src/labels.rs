@@ -23,6 +23,8 @@ pub(crate) const ROLLOUT: &str = "dev.straddle.rollout";
 /// What a door listens on, as JSON.
 pub(crate) const DOOR: &str = "dev.straddle.door";
 pub(crate) const VOLUME: &str = "dev.straddle.volume";
+/// Marks a run of a task that somebody asked for, maybe with another command: it says nothing about whether the task was run.
+pub(crate) const BY_HAND: &str = "dev.straddle.by-hand";
 pub(crate) const HOLDER: &str = "dev.straddle.lease.holder";
 
 /// The value of [`MANAGED_BY`].

@@ -1,4 +1,6 @@
 //! The lease of an application: a container that is never started, since the engine gives each name once.
+//!
+//! Its labels say who took it and when. It is renewed by a file in it, so that its name is never free while it is held.
 
 use std::{
     collections::HashMap,
@@ -17,7 +19,7 @@ use tokio::task::AbortHandle;
 
 use crate::{
     backend::Shared,
-    client::{Client, Inspected, body},
+    client::{Client, Inspected, archive, body},
     helper,
     labels::{self, Labels, Role},
     names::Names,
@@ -29,8 +31,14 @@ const LIFE: Duration = Duration::from_secs(60);
 /// How often it is renewed.
 const RENEWAL: Duration = Duration::from_secs(20);
 
-/// How often a lease is tried to be taken that goes away in the very moment.
-const TRIES: u32 = 5;
+/// How long is waited for a lease that is just being made or removed, by a call of a command that was killed or of this one.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long is waited between two looks.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The file that says when the lease was renewed.
+const RENEWED: &str = "straddle-lease";
 
 /// Tasks that renew the leases of this process, by the holder's id.
 static RENEWALS: LazyLock<Mutex<HashMap<String, AbortHandle>>> = LazyLock::new(Mutex::default);
@@ -38,50 +46,50 @@ static RENEWALS: LazyLock<Mutex<HashMap<String, AbortHandle>>> = LazyLock::new(M
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Held {
     holder: Holder,
-    /// When it was taken or renewed, by the holder's clock, in seconds since 1970.
+    /// When it was taken, by the holder's clock, in seconds since 1970.
     at: i64,
 }
 
 /// Takes the lease.
 pub(crate) async fn take(shared: &Shared, scope: &Scope, holder: &Holder) -> Result<Lease> {
-    let image = image(shared).await?;
-    let names = Names::new(scope);
-    let Some(image) = image else {
+    let lease = |token| Lease { scope: scope.clone(), holder: holder.id.clone(), token };
+    let Some(image) = image(shared).await? else {
         // An engine without any image runs nothing that could be in the way.
-        return Ok(Lease { scope: scope.clone(), holder: holder.id.clone(), token: String::new() });
+        return Ok(lease(String::new()));
     };
-    for _ in 0..TRIES {
-        match create(&shared.client, scope, &names.lease(), &image, holder).await {
+    let (client, name) = (&shared.client, Names::new(scope).lease());
+    let clock = SystemClock::new();
+    let until = clock.monotonic() + PATIENCE;
+    loop {
+        let error = match create(client, scope, &name, &image, holder).await {
             Ok(token) => {
-                // Whoever renews its lease in this moment has it under the other name.
-                if let Some(other) = shared
-                    .client
-                    .inspect(&names.next_lease())
-                    .await?
-                    .and_then(|found| living(scope, &found, holder))
-                {
-                    shared.client.remove(&token).await?;
-                    return Err(taken(&other));
-                }
-                renew(shared.client.clone(), scope.clone(), image, holder.clone());
-                return Ok(Lease { scope: scope.clone(), holder: holder.id.clone(), token });
+                renew(client.clone(), token.clone(), holder);
+                return Ok(lease(token));
             }
-            Err(error) if error.kind() == ErrorKind::Conflict => {
-                let Some(found) = shared.client.inspect(&names.lease()).await? else { continue };
-                if !labels::is_owned(scope, &found.labels) {
-                    return Err(crate::execute::not_ours("container", &names.lease()));
-                }
-                if let Some(other) = living(scope, &found, holder) {
-                    return Err(taken(&other));
-                }
+            Err(error) => error,
+        };
+        if !matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Uncertain) {
+            return Err(error);
+        }
+        match client.inspect(&name).await? {
+            Some(found) if !labels::is_owned(scope, &found.labels) => {
+                return Err(crate::execute::not_ours("container", &name));
+            }
+            // Made by a call of ours whose answer was lost.
+            Some(found) if held(&found.labels).is_some_and(|held| held.holder.id == holder.id) => {
+                renew(client.clone(), found.id.clone(), holder);
+                return Ok(lease(found.id));
+            }
+            Some(found) => match living(client, &found, holder).await? {
+                Some(other) => return Err(taken(&other)),
                 // By its id, so that nothing is removed but the one that was looked at.
-                shared.client.remove(&found.id).await?;
-            }
-            Err(error) => return Err(error),
+                None => client.remove(&found.id).await?,
+            },
+            // The name is given before the container can be seen.
+            None if clock.monotonic() < until => clock.sleep(PAUSE).await,
+            None => return Err(error.with_help("try again in a moment")),
         }
     }
-    Err(Error::new(ErrorKind::Conflict, "others keep taking the lease of the application")
-        .with_help("try again in a moment"))
 }
 
 /// Gives the lease back.
@@ -90,15 +98,17 @@ pub(crate) async fn give_back(shared: &Shared, lease: &Lease) -> Result<()> {
     if let Some(renewal) = renewal {
         renewal.abort();
     }
-    let names = Names::new(&lease.scope);
-    for name in [names.next_lease(), names.lease()] {
-        if let Some(found) = shared.client.inspect(&name).await?
-            && held(&found).is_some_and(|held| held.holder.id == lease.holder)
-        {
-            shared.client.remove(&found.id).await?;
-        }
+    match lease.token.as_str() {
+        "" => Ok(()),
+        token => shared.client.remove(token).await,
     }
-    Ok(())
+}
+
+/// Returns whether a lease looks as if nobody held it any more: it may have been renewed, which only who takes it has to know.
+pub(crate) fn is_left(labels: &Labels) -> bool {
+    let clock = SystemClock::new();
+    let asks = Holder::of_this_process("", &clock);
+    held(labels).is_none_or(|held| is_dead(&held.holder, &asks) || is_over(held.at))
 }
 
 async fn image(shared: &Shared) -> Result<Option<String>> {
@@ -119,17 +129,33 @@ async fn create(client: &Client, scope: &Scope, name: &str, image: &str, holder:
     client.create(name, None, body::helper(image, &["hold"], labels)).await
 }
 
-fn held(found: &Inspected) -> Option<Held> {
-    serde_json::from_str(found.labels.get(labels::HOLDER)?).ok()
+fn held(labels: &Labels) -> Option<Held> {
+    serde_json::from_str(labels.get(labels::HOLDER)?).ok()
 }
 
-/// Returns who holds a lease, unless that is over, or is who asks.
-fn living(scope: &Scope, found: &Inspected, asks: &Holder) -> Option<Holder> {
-    let Held { holder, at } = held(found).filter(|_| labels::is_owned(scope, &found.labels))?;
+/// Returns who holds a lease, unless that is over.
+async fn living(client: &Client, found: &Inspected, asks: &Holder) -> Result<Option<Holder>> {
+    let Some(Held { holder, at }) = held(&found.labels) else { return Ok(None) };
+    if is_dead(&holder, asks) {
+        return Ok(None);
+    }
+    if !is_over(at) {
+        return Ok(Some(holder));
+    }
+    let renewed = client.read_file(&found.id, &format!("/{RENEWED}")).await?;
+    let renewed = renewed.and_then(|text| text.trim().parse().ok());
+    Ok(renewed.is_some_and(|at| !is_over(at)).then_some(holder))
+}
+
+/// Returns whether a lease is over that was taken or renewed at a moment, in seconds since 1970.
+fn is_over(at: i64) -> bool {
     let age = SystemClock::new().now().as_second().saturating_sub(at);
-    let is_over = age > i64::try_from(LIFE.as_secs()).unwrap_or(i64::MAX);
-    let is_dead = holder.machine == asks.machine && !is_alive(holder.process);
-    (!is_over && !is_dead && holder.id != asks.id).then_some(holder)
+    age > i64::try_from(LIFE.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Returns whether a holder is known to be dead: who asks is on its machine, and does not find its process.
+fn is_dead(holder: &Holder, asks: &Holder) -> bool {
+    holder.machine == asks.machine && !is_alive(holder.process)
 }
 
 /// Returns whether a process of this machine lives, as far as that can be told; otherwise the lease runs out by itself.
@@ -144,38 +170,26 @@ fn taken(holder: &Holder) -> Error {
 }
 
 /// Renews a lease until it is given back or the process ends.
-fn renew(client: Client, scope: Scope, image: String, holder: Holder) {
-    let id = holder.id.clone();
+fn renew(client: Client, token: String, holder: &Holder) {
     let task = tokio::spawn(async move {
         let clock = SystemClock::new();
         loop {
             clock.sleep(RENEWAL).await;
-            if let Err(error) = renew_once(&client, &scope, &image, &holder).await {
+            if let Err(error) = renew_once(&client, &token).await {
                 tracing::warn!(%error, "the lease could not be renewed");
             }
         }
     });
-    let earlier = RENEWALS.lock().unwrap_or_else(PoisonError::into_inner).insert(id, task.abort_handle());
+    let handle = task.abort_handle();
+    let earlier = RENEWALS.lock().unwrap_or_else(PoisonError::into_inner).insert(holder.id.clone(), handle);
     if let Some(earlier) = earlier {
         earlier.abort();
     }
 }
 
-async fn renew_once(client: &Client, scope: &Scope, image: &str, holder: &Holder) -> Result<()> {
-    let names = Names::new(scope);
-    let mine = client
-        .inspect(&names.lease())
-        .await?
-        .filter(|found| held(found).is_some_and(|held| held.holder.id == holder.id));
-    let Some(mine) = mine else { return Ok(()) };
-    if let Some(left) = client.inspect(&names.next_lease()).await?
-        && labels::is_owned(scope, &left.labels)
-    {
-        client.remove(&left.id).await?;
-    }
-    let next = create(client, scope, &names.next_lease(), image, holder).await?;
-    client.remove(&mine.id).await?;
-    client.rename(&next, &names.lease()).await
+async fn renew_once(client: &Client, token: &str) -> Result<()> {
+    let now = SystemClock::new().now().as_second().to_string();
+    client.upload(token, "/", archive(&[(RENEWED, 0o644, now.as_bytes())])?).await
 }
 
 #[cfg(test)]
@@ -186,29 +200,21 @@ mod tests {
         Holder { id: id.into(), description: format!("{id}@{machine}"), machine: machine.into(), process }
     }
 
-    fn found(holder: Holder, age: i64) -> (Scope, Inspected) {
-        let scope = Scope::new(&"shop".parse().unwrap());
-        let held = Held { holder, at: SystemClock::new().now().as_second() - age };
-        let mut labels = labels::owned(&scope);
-        labels.insert(labels::HOLDER.to_owned(), serde_json::to_string(&held).unwrap());
-        let mut inspected = Inspected::from(bollard::models::ContainerInspectResponse::default());
-        inspected.labels = labels;
-        (scope, inspected)
-    }
-
     #[test]
     fn a_lease_lives_as_long_as_its_holder() {
         let own = std::process::id();
-        let asks = holder("b", "laptop", own);
-        for (holder, age, lives) in [
-            (holder("a", "laptop", own), 0, true),
-            (holder("a", "laptop", own), 61, false),
-            (holder("a", "laptop", u32::MAX), 0, false),
-            (holder("a", "other", u32::MAX), 0, true),
-            (holder("b", "laptop", own), 0, false),
+        let machine = Holder::of_this_process("", &SystemClock::new()).machine;
+        for (holder, age, is_left) in [
+            (holder("a", &machine, own), 0, false),
+            (holder("a", &machine, own), 61, true),
+            (holder("a", &machine, u32::MAX), 0, true),
+            (holder("a", "other", u32::MAX), 0, false),
+            (holder("a", "other", u32::MAX), 61, true),
         ] {
-            let (scope, found) = found(holder.clone(), age);
-            assert_eq!(living(&scope, &found, &asks).is_some(), lives, "{holder:?} {age}");
+            let held = Held { holder, at: SystemClock::new().now().as_second() - age };
+            let labels = Labels::from([(labels::HOLDER.to_owned(), serde_json::to_string(&held).unwrap())]);
+            assert_eq!(super::is_left(&labels), is_left, "{held:?}");
         }
+        assert!(super::is_left(&Labels::new()));
     }
 }

@@ -71,10 +71,6 @@ impl Names {
         format!("{}-lease", self.prefix)
     }
 
-    pub(crate) fn next_lease(&self) -> String {
-        format!("{}-lease-next", self.prefix)
-    }
-
     /// Reads the place of a group back from its name; `None` for a name that Straddle did not give.
     pub(crate) fn place(&self, service: &str, name: &str) -> Option<Place> {
         let rest = name.strip_prefix(&format!("{}-{service}-", self.prefix))?;

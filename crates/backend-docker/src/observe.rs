@@ -4,7 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::try_join;
 use serde_json::json;
-use straddle_core::{error::Result, plan::Fingerprint, revision::content_hash, scope::Scope};
+use straddle_core::{
+    clock::{Clock, SystemClock},
+    error::Result,
+    plan::Fingerprint,
+    revision::content_hash,
+    scope::Scope,
+};
 
 use crate::{
     client::{Client, Listed, Owned, State},
@@ -89,7 +95,44 @@ pub(crate) struct Group {
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
     pub(crate) number: u32,
+    /// Whether somebody asked for it, so that it does not count as the task's run before what waits for it.
+    pub(crate) by_hand: bool,
+    /// Whether it is one that somebody asked for, and that is at work or just being made, as far as that can be told.
+    pub(crate) at_work: bool,
     pub(crate) group: Group,
+}
+
+/// How long the making of a run may take.
+const MAKING: i64 = 60;
+
+impl Run {
+    fn new(number: u32, group: Group, now: i64) -> Self {
+        let by_hand = group.lead.labels.contains_key(labels::BY_HAND);
+        let is_young = now.saturating_sub(group.lead.created) < MAKING;
+        let is_being_made = group.lead.state == State::Created && is_young;
+        let mut run = Self { number, by_hand, at_work: false, group };
+        run.at_work = by_hand && (run.is_running() || is_being_made);
+        run
+    }
+
+    /// Returns the exit code with which the task is done for what waits for it, where this is such a run of it as a hash says.
+    pub(crate) fn done(&self, hash: &str, any_exit: bool) -> Option<i64> {
+        let counts = self.group.hash == hash && !self.by_hand;
+        self.group.exit_code().filter(|code| counts && (*code == 0 || any_exit))
+    }
+
+    /// Returns whether nothing of it was ever started.
+    pub(crate) fn is_unstarted(&self) -> bool {
+        self.group.containers.values().chain([&self.group.lead]).all(|one| one.state == State::Created)
+    }
+
+    /// Returns whether a container of it runs that the run is about.
+    pub(crate) fn is_running(&self) -> bool {
+        let essential = self.group.template.containers.iter().filter(|(_, container)| container.essential);
+        essential
+            .filter_map(|(name, _)| self.group.containers.get(name))
+            .any(|container| container.state.is_running())
+    }
 }
 
 impl Group {
@@ -136,6 +179,11 @@ impl Group {
         }
     }
 
+    /// Returns whether none of its containers is missing.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.template.containers.keys().all(|name| self.containers.contains_key(name))
+    }
+
     /// Returns the exit code of its essential container, once it has ended.
     pub(crate) fn exit_code(&self) -> Option<i64> {
         let essential = self.template.containers.iter().filter(|(_, container)| container.essential);
@@ -167,6 +215,18 @@ impl LiveService {
         // What runs comes before what is kept, and that before what failed.
         found.sort_by_key(|group| group.place);
         found.first().copied()
+    }
+
+    /// Returns the records that nobody needs while replicas of a revision run: those of that revision itself, and what is not whole.
+    pub(crate) fn superfluous(&self, revision: u64) -> impl Iterator<Item = &Group> {
+        let runs = self.replicas().any(|group| group.revision() == revision);
+        self.groups.iter().filter(move |group| match group.place {
+            Place::Live { ordinal: 0, .. } => runs,
+            Place::Live { .. } => false,
+            Place::Kept { revision: own } | Place::Failed { revision: own } => {
+                runs && own == revision || !group.is_whole()
+            }
+        })
     }
 
     /// Returns the number that a template has had, or the one that it would get.
@@ -255,6 +315,7 @@ impl Live {
 
     fn sort(scope: &Scope, containers: Vec<Listed>, networks: Vec<Owned>, volumes: Vec<Owned>) -> Self {
         let names = Names::new(scope);
+        let now = SystemClock::new().now().as_second();
         let mut live = Self { networks, ..Self::default() };
         for volume in volumes {
             match volume.labels.get(labels::VOLUME) {
@@ -280,7 +341,7 @@ impl Live {
                 live.services.entry(service).or_default().groups.push(group);
             } else if let Some(task) = label(labels::TASK) {
                 let number = names.run_number(&task, group.name()).unwrap_or_default();
-                live.tasks.entry(task).or_default().push(Run { number, group });
+                live.tasks.entry(task).or_default().push(Run::new(number, group, now));
             }
         }
         for runs in live.tasks.values_mut() {

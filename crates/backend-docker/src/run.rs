@@ -52,6 +52,7 @@ pub(crate) async fn run(
         command: request.command,
         environment: request.environment,
         output: Some(request.output),
+        by_hand: true,
     };
     let live = Live::read_containers(&shared.client, scope).await?;
     let mut number =

@@ -56,7 +56,8 @@ pub trait Orchestrator: Debug + Send + Sync + 'static {
     /// [`Unavailable`](crate::error::ErrorKind::Unavailable).
     async fn fingerprint(&self, scope: &Scope) -> Result<Fingerprint>;
 
-    /// Takes the lease of an application; it expires when its holder dies. Without the `Lease` capability it is granted at once.
+    /// Takes the lease of an application; it expires when its holder dies. Without the `Lease` capability it is granted at once. A holder that has
+    /// it already is given it again, so that the call can be repeated where its answer was lost.
     ///
     /// # Errors
     ///

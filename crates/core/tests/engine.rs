@@ -80,6 +80,8 @@ struct Scripted {
     fingerprint: String,
     /// Until when somebody else holds the lease.
     leased_until: Duration,
+    /// Why the lease cannot be given back: a lease must not hide anything.
+    unlock: ErrorKind,
     calls: Arc<Mutex<Vec<String>>>,
     /// How many steps run now, and how many did at most.
     running: Arc<Mutex<(usize, usize)>>,
@@ -100,6 +102,7 @@ impl Scripted {
             behaviours: BTreeMap::new(),
             fingerprint: "as planned".to_owned(),
             leased_until: Duration::ZERO,
+            unlock: ErrorKind::Denied,
             calls: Arc::default(),
             running: Arc::default(),
             tries: Mutex::default(),
@@ -161,8 +164,7 @@ impl Orchestrator for Scripted {
 
     async fn unlock(&self, _: Lease) -> Result<()> {
         self.note("unlock");
-        // A lease that cannot be given back must not hide anything.
-        Err(Error::new(ErrorKind::Unavailable, "gone"))
+        Err(Error::new(self.unlock, "gone"))
     }
 
     async fn execute(&self, _: &Plan, step: &Step, context: &Context) -> Result<String> {
@@ -239,6 +241,7 @@ fn plan(steps: &[(u32, &[u32])]) -> Plan {
         endpoints: Vec::new(),
         findings: Vec::new(),
         fingerprint: Fingerprint("as planned".to_owned()),
+        left_lease: false,
     }
 }
 
@@ -398,6 +401,31 @@ fn a_blocked_plan_is_refused_before_anything_is_called() {
 }
 
 #[test]
+fn a_lease_is_given_back_at_a_second_try_if_need_be() {
+    let bench = Bench::new();
+    let mut backend = Scripted::new(&bench.clock);
+    backend.unlock = ErrorKind::Uncertain;
+    run(&bench, options(), &backend, &plan(&[(1, &[])])).unwrap();
+    assert_eq!(backend.calls(), ["lock", "fingerprint", "+1", "-1", "unlock", "unlock", "unlock"]);
+}
+
+#[test]
+fn a_lease_that_was_left_goes_even_where_nothing_else_is_to_do() {
+    let bench = Bench::new();
+    let backend = Scripted::new(&bench.clock);
+    let mut plan = plan(&[]);
+    plan.left_lease = true;
+    assert_eq!(run(&bench, options(), &backend, &plan).unwrap(), Report::default());
+    assert_eq!(backend.calls(), ["lock", "unlock"]);
+
+    // Somebody may hold it after all.
+    let mut backend = Scripted::new(&bench.clock);
+    backend.leased_until = 5 * SECOND;
+    assert_eq!(run(&bench, options(), &backend, &plan).unwrap(), Report::default());
+    assert_eq!(backend.calls(), ["lock"]);
+}
+
+#[test]
 fn a_lease_of_somebody_else_is_waited_for_as_long_as_wanted() {
     let bench = Bench::new();
     let mut backend = Scripted::new(&bench.clock);
@@ -492,7 +520,9 @@ fn a_wait_between_two_tries_ends_when_it_is_cancelled() {
 fn reads_are_repeated_and_writes_are_not() {
     let bench = Bench::new();
     let clock = Arc::new(bench.clock.clone());
-    let backend = Decorated::new(Scripted::new(&bench.clock), Retrying::new(clock));
+    let mut backend = Scripted::new(&bench.clock);
+    backend.unlock = ErrorKind::Unavailable;
+    let backend = Decorated::new(backend, Retrying::new(clock));
     let error = bench.run(backend.status(&bench.scope)).unwrap_err();
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Exhausted));
     assert_eq!(backend.inner().calls(), ["status"; 4]);

@@ -1,170 +1,100 @@
 //! Law 3. Killed at any point and run again, a command comes to the same end, with no orphan and nothing twice.
 //!
-//! A sample of the calls that change something, each once just before and once just after the engine has carried it out: between two of
-//! them nothing changes, so that a process that is killed there is killed at one of these points. The whole matrix, call by call and with
-//! every fault, is run on the engine in memory by the tests of `straddle-core`.
+//! A sample of the matrix that `scripts/faults` runs in full: every operation, every call that it makes, every fault. The same on the engine in
+//! memory is run in full by the tests of `straddle-core`.
 
-use std::collections::BTreeMap;
+use std::sync::{Arc, Barrier};
 
-use serde_json::Value;
 use straddle_tests::{
-    application::{Application, LIMIT},
+    application::Application,
+    cli::Ran,
     docker::Engine,
-    proxy::{Fault, Nth, Proxy},
+    faults::{Cell, Matrix, Operation, Options},
 };
 
 use crate::demand;
 
+/// How many cells are tried: what fits into two minutes.
+const SAMPLE: usize = 24;
+
+#[test]
+fn law_3_converges() {
+    let options = Options { sample: Some(SAMPLE), ..Options::default() };
+    let matrix = Matrix::measure(&Operation::ALL).unwrap();
+    let cells = matrix.cells(&options);
+    assert_eq!(cells.len(), SAMPLE);
+    println!(
+        "{SAMPLE} cells, drawn with the seed {}: scripts/faults --sample {SAMPLE} --seed {0}",
+        options.seed
+    );
+    let report = matrix.run(cells, options.sites, &|cell, outcome| println!("{outcome:?}: {cell}")).unwrap();
+    let reasons: String = report.broken.iter().map(|(cell, why)| format!("{cell}\n  {why}\n")).collect();
+    assert!(report.broken.is_empty(), "{reasons}\n{report}");
+    // A few calls are made in one run and not in another, which says nothing; most must have been made.
+    let not_made: usize = report.rows.iter().map(|row| row.not_made).sum();
+    assert!(not_made <= SAMPLE / 4, "{report}");
+}
+
+/// What broke the law once, each at the very call.
+#[test]
+fn law_3_converges_where_it_did_not() {
+    const CELLS: [&str; 4] = [
+        // A lease that nobody gave back.
+        "no-op@kill-before@GET:/volumes@1",
+        "create@kill-before@DELETE:/containers/APP-lease@1",
+        // The run that was done already was not the only one.
+        "update@kill-after@POST:/containers/APP-migrate-run-2/stop@1",
+        // A name that the container has already.
+        "update@cut-after@POST:/containers/APP-web-1-1/rename?name=APP-web-r1@1",
+    ];
+    let cells: Vec<Cell> = CELLS.iter().map(|cell| cell.parse().unwrap()).collect();
+    let operations = [Operation::Create, Operation::NoOp, Operation::Update];
+    let matrix = Matrix::measure(&operations).unwrap();
+    let report = matrix.run(cells, Options::default().sites, &|_, _| ()).unwrap();
+    let reasons: String = report.broken.iter().map(|(cell, why)| format!("{cell}\n  {why}\n")).collect();
+    assert!(report.broken.is_empty(), "{reasons}\n{report}");
+}
+
 const SPEC: &str = "\
 app: APP
 services:
-  web:
-    image: IMAGE
-    command: [serve, \"8080\"]
-    env: {VERSION: one}
-    ports: [{name: http, port: 8080}]
-    replicas: 2
-    stop: {grace: 1s, drain: 0s}
-    after: {migrate: success}
-  store:
-    image: IMAGE
-    command: [sleep]
-    volumes: {/data: kept}
-    stop: {grace: 1s}
-tasks:
-  migrate: {image: IMAGE, command: [exit, \"0\"]}
+  web: {image: IMAGE, command: [sleep], env: {BY: nobody}, stop: {grace: 1s}}
 ";
 
-const UP: [&str; 2] = ["up", "--yes"];
-
-/// Where a process is killed.
-const KILLS: [Fault; 3] = [Fault::HoldAfter, Fault::HoldBefore, Fault::HoldAfter];
-
+/// Two at once: the end is what one of them asked for, and the other one did that before, or was told who was in its way.
 #[tokio::test(flavor = "multi_thread")]
-async fn law_3_converges_on_create() {
-    converges("law3create", &[], &UP, &KILLS).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn law_3_converges_on_update() {
-    converges("law3update", &["one"], &UP, &KILLS).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn law_3_converges_on_remove() {
-    converges("law3remove", &["one"], &["down", "--volumes", "--yes"], &KILLS[..2]).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn law_3_converges_when_calls_fail() {
-    let faults = [Fault::CutAfter, Fault::CutBefore, Fault::Answer(503)];
-    converges("law3fault", &[], &UP, &faults).await;
-}
-
-/// Everything that there is of an application, one line each.
-type Snapshot = Vec<String>;
-
-/// Disturbs a command on the spec of version two, where the versions before were brought up, at a point for each fault, and runs it again.
-async fn converges(test: &str, before: &[&str], command: &[&str], faults: &[Fault]) {
+async fn law_3_converges_with_two_at_once() {
     let engine = Engine::connect().await.unwrap();
     engine.load_probe().await.unwrap();
-    let proxy = Proxy::start().unwrap();
-    let application = Application::new(test, SPEC).unwrap().through(&proxy);
-    let prepare = async || {
-        engine.clear(application.scope()).await.unwrap();
-        for version in before {
-            application.write(&SPEC.replace("one", version)).unwrap();
-            demand(application.run(&UP).unwrap(), 0);
-        }
-        application.write(&SPEC.replace("one", "two")).unwrap();
-        drop(proxy.take());
-    };
-
-    prepare().await;
-    demand(application.run(command).unwrap(), 0);
-    let changes = proxy.take().iter().filter(|call| call.changes()).count();
-    assert!(changes > faults.len() + 4, "only {changes} calls change something");
-    let wanted = settled(&engine, &application, command).await;
-
-    for (point, fault) in faults.iter().copied().enumerate() {
-        // The first that is not trivial, and the last that is sure to be made: the parallel parts of a command may save a call or two.
-        let at = 1 + point * (changes - 4) / (faults.len() - 1);
-        prepare().await;
-        proxy.disturb(Nth::Change(at), fault);
-        let running = application.start(command).unwrap();
-        assert!(proxy.has_struck(LIMIT), "change {at} of {changes} was never made");
-        let disturbed = match fault {
-            Fault::HoldAfter | Fault::HoldBefore => demand(running.kill(LIMIT).unwrap(), -1),
-            // It may have tried again by itself, and succeeded.
-            Fault::Answer(_) | Fault::CutAfter | Fault::CutBefore => running.wait(LIMIT).unwrap(),
-        };
-        assert!(proxy.is_quiet(LIMIT), "the engine does not answer");
-        let calls = proxy.take();
-        let call = calls.iter().filter(|call| call.changes()).nth(at);
-        let call = call.map(|call| format!("{} {}", call.method, call.path));
-        let what = format!("{fault:?} at change {at} of {changes}, {call:?}, which said\n{}", disturbed.err);
-        let again = application.run(command).unwrap();
-        assert_eq!(again.code, 0, "{what}\nand then\n{}", again.err);
-        let found = settled(&engine, &application, command).await;
-        assert!(found == wanted, "{what}\nand then\n{}\n{}", again.err, difference(&wanted, &found));
+    let application = Arc::new(Application::new("law3two", SPEC).unwrap());
+    for by in ["one", "two"] {
+        application
+            .folder()
+            .write(&format!("{by}.yaml"), &application.fill(&SPEC.replace("nobody", by)))
+            .unwrap();
     }
-}
-
-/// Returns what there is, once it is known that nothing is left to do, and nothing is left over.
-async fn settled(engine: &Engine, application: &Application, command: &[&str]) -> Snapshot {
-    let again = demand(application.run(command).unwrap(), 0);
-    assert!(again.out.contains("nothing to "), "the second time was no no-op: {}", again.out);
-    let status = demand(application.run(&["status", "-o", "json"]).unwrap(), 0);
-    let status: Value = serde_json::from_str(&status.out).unwrap();
-    assert_eq!(status["orphans"], serde_json::json!([]), "{status:#}");
-    let mut snapshot = engine.snapshot(application.scope()).await.unwrap();
-    // A lease that nobody gave back runs out by itself, and is in nobody's way: the command came to its end above.
-    snapshot.remove(&application.fill("container APP-lease"));
-    let plain = |text: String| without_ordinals(&text, application.name());
-    let mut found: Snapshot = snapshot
-        .into_iter()
-        .map(|(name, shown)| format!("{}: {}", plain(name), plain(ordered(&shown))))
-        .collect();
-    found.sort();
-    found
-}
-
-/// Returns a value as text, with its keys in order.
-fn ordered(value: &Value) -> String {
-    match value {
-        Value::Object(members) => {
-            let members: BTreeMap<&String, String> =
-                members.iter().map(|(key, value)| (key, ordered(value))).collect();
-            format!("{members:?}")
+    for _ in 0..3 {
+        let start = Arc::new(Barrier::new(2));
+        let running = ["one.yaml", "two.yaml"].map(|spec| {
+            let (application, start) = (Arc::clone(&application), Arc::clone(&start));
+            std::thread::spawn(move || {
+                start.wait();
+                application.run(&["-f", spec, "up", "--yes"]).unwrap()
+            })
+        });
+        let ran: Vec<Ran> = running.into_iter().map(|one| one.join().unwrap()).collect();
+        assert!(ran.iter().any(|ran| ran.code == 0), "{ran:#?}");
+        for ran in ran.iter().filter(|ran| ran.code != 0) {
+            assert_eq!(ran.code, 1, "{ran:#?}");
+            assert!(ran.err.contains("straddle up on "), "{ran:#?}");
         }
-        other => other.to_string(),
+        let again =
+            ["one.yaml", "two.yaml"].map(|spec| demand(application.run(&["-f", spec, "plan"]).unwrap(), 0));
+        let done = again.iter().filter(|plan| plan.out.contains("nothing to change")).count();
+        assert_eq!(done, 1, "{ran:#?}\n{again:#?}");
+        let left = engine.snapshot(application.scope()).await.unwrap();
+        let is_replica = |name: &&String| name.contains("-web-") && !name.contains("-web-r");
+        assert_eq!(left.keys().filter(is_replica).count(), 1, "{left:#?}");
+        assert!(!left.keys().any(|name| name.ends_with("-lease")), "{left:#?}");
     }
-}
-
-/// Takes the number off each replica and run: which of them did not survive a kill is chance, how many there are in the end is not.
-fn without_ordinals(text: &str, app: &str) -> String {
-    ["web-1", "web-2", "store-1", "migrate-run"].into_iter().fold(text.to_owned(), |text, group| {
-        let stem = format!("{app}-{group}-");
-        let mut parts = text.split(&stem);
-        let first = parts.next().unwrap_or_default().to_owned();
-        parts.fold(first, |text, part| {
-            text + &stem + "N" + part.trim_start_matches(|letter: char| letter.is_ascii_digit())
-        })
-    })
-}
-
-/// Says what is in one snapshot and not, or not so often, in the other.
-fn difference(wanted: &Snapshot, found: &Snapshot) -> String {
-    let only = |these: &Snapshot, those: &Snapshot| {
-        let mut rest = those.clone();
-        let mut text = String::new();
-        for one in these {
-            match rest.iter().position(|other| other == one) {
-                Some(at) => drop(rest.remove(at)),
-                None => text.push_str(&format!("  {one}\n")),
-            }
-        }
-        text
-    };
-    format!("wanted\n{}found\n{}", only(wanted, found), only(found, wanted))
 }

@@ -12,13 +12,20 @@ use bollard::{
 };
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use straddle_core::error::{Error, ErrorKind, Result};
+use straddle_core::{
+    clock::{Clock, SystemClock},
+    error::{Error, ErrorKind, Result},
+};
 
 use super::{Client, Inspected};
 use crate::error::{self, gone, optional};
 
 /// What the engine needs beyond the grace of a stop to answer.
 const STOP_MARGIN: Duration = Duration::from_secs(30);
+
+/// How long the engine may take to remove a container, and how long is waited between two looks.
+const REMOVAL: Duration = Duration::from_secs(30);
+const REMOVAL_PAUSE: Duration = Duration::from_millis(100);
 
 /// The longest answer that is taken from a download.
 const MAX_DOWNLOAD: usize = 1 << 20;
@@ -62,15 +69,27 @@ impl Client {
         )
     }
 
-    /// Removes a container, running or not, with its volumes without a name.
+    /// Removes a container, running or not, with its volumes without a name; once it returns, nothing of it is left.
     pub(crate) async fn remove(&self, id: &str) -> Result<()> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        gone(
-            self.docker
-                .remove_container(id, Some(options))
-                .await
-                .map_err(|failed| error::engine("remove the container", failed)),
-        )
+        let removed = self.docker.remove_container(id, Some(options)).await;
+        match removed.map_err(|failed| error::engine("remove the container", failed)) {
+            // Another call removes it, maybe one of a command that was killed.
+            Err(going) if error::is_going(&going) => self.await_gone(id, going).await,
+            other => gone(other),
+        }
+    }
+
+    async fn await_gone(&self, id: &str, going: Error) -> Result<()> {
+        let clock = SystemClock::new();
+        let until = clock.monotonic() + REMOVAL;
+        while self.inspect(id).await?.is_some() {
+            if clock.monotonic() >= until {
+                return Err(going);
+            }
+            clock.sleep(REMOVAL_PAUSE).await;
+        }
+        Ok(())
     }
 
     pub(crate) async fn rename(&self, id: &str, name: &str) -> Result<()> {

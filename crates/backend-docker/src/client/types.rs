@@ -64,6 +64,7 @@ impl State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Inspected {
     pub(crate) id: String,
+    pub(crate) name: String,
     pub(crate) image_id: String,
     pub(crate) labels: Labels,
     pub(crate) state: State,
@@ -191,6 +192,7 @@ impl From<models::ContainerInspectResponse> for Inspected {
         let last = health.log.unwrap_or_default().pop();
         Self {
             id: inspect.id.unwrap_or_default(),
+            name: inspect.name.unwrap_or_default().trim_start_matches('/').to_owned(),
             image_id: inspect.image.unwrap_or_default(),
             labels: labels(config.labels),
             state: match state.status {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use straddle_core::error::{ErrorKind, Result};
 
-use super::Work;
+use super::{Work, creating};
 use crate::{
     client::{State, archive, body},
     document::DoorDocument,
@@ -109,7 +109,7 @@ impl<'a> Door<'a> {
         // No workload can have a name of this form: those that could are refused.
         let id = self.make(&format!("{name}-0-door"), document, replicas).await?;
         self.work.client().remove(&old.id).await?;
-        self.work.client().rename(&id, &name).await?;
+        creating::rename(self.work, &id, &name).await?;
         if let Err(error) = self.start(&id, document, replicas).await {
             // The ports of the old door are free now, so that it can come back.
             self.work.client().remove(&id).await?;
@@ -128,13 +128,7 @@ impl<'a> Door<'a> {
         labels.insert(labels::ROLE.to_owned(), Role::Door.as_str().to_owned());
         labels.insert(labels::DOOR.to_owned(), serde_json::to_string(document).unwrap_or_default());
         let body = || body::door(&image, document, work.names.network(), work.name, labels.clone());
-        let id = match work.client().create(name, None, body()).await {
-            Err(error) if error.kind() == ErrorKind::Conflict => {
-                work.clear_name(name).await?;
-                work.client().create(name, None, body()).await?
-            }
-            other => other?,
-        };
+        let id = creating::create(work, (name, None), true, body).await?;
         let file = backends_file(replicas.iter().map(String::as_str));
         work.client()
             .upload(&id, straddle_helper::MOUNT, archive(&[("backends", 0o644, file.as_bytes())])?)

@@ -6,7 +6,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures_util::future::{join_all, try_join_all};
 use straddle_core::error::{Error, ErrorKind, Result};
 
-use super::{Work, not_ours};
+use super::{Work, creating, not_ours};
 use crate::{
     client::{
         State,
@@ -27,8 +27,8 @@ use crate::{
 pub(crate) enum Owner<'a> {
     /// A replica of a service.
     Service { revision: u64, replicas: u32, rollout: &'a RolloutDocument },
-    /// A run of a task.
-    Task,
+    /// A run of a task, maybe one that somebody asked for.
+    Task { by_hand: bool },
 }
 
 /// All that making a group needs.
@@ -91,7 +91,12 @@ impl Making<'_> {
                     set(labels::ROLLOUT, serde_json::to_string(rollout).unwrap_or_default());
                 }
             }
-            Owner::Task => set(labels::TASK, work.name.to_owned()),
+            Owner::Task { by_hand } => {
+                set(labels::TASK, work.name.to_owned());
+                if by_hand {
+                    set(labels::BY_HAND, true.to_string());
+                }
+            }
         }
         if leads {
             set(labels::TEMPLATE, serde_json::to_string(self.template).unwrap_or_default());
@@ -102,7 +107,7 @@ impl Making<'_> {
     fn role(&self) -> Role {
         match self.owner {
             Owner::Service { .. } => Role::Replica,
-            Owner::Task => Role::Run,
+            Owner::Task { .. } => Role::Run,
         }
     }
 
@@ -239,13 +244,7 @@ async fn create(
     body: impl Fn() -> body::Body,
 ) -> Result<String> {
     let is_replica = matches!(making.owner, Owner::Service { .. });
-    match work.client().create(name, platform, body()).await {
-        Err(error) if error.kind() == ErrorKind::Conflict && is_replica => {
-            work.clear_name(name).await?;
-            work.client().create(name, platform, body()).await
-        }
-        other => other,
-    }
+    creating::create(work, (name, platform), is_replica, body).await
 }
 
 /// Writes configuration files and secret files.

@@ -1,5 +1,6 @@
 //! Carrying out steps.
 
+mod creating;
 mod door;
 mod making;
 mod objects;
@@ -96,17 +97,6 @@ impl<'a> Work<'a> {
             biased;
             () = self.context.cancel.cancelled() => Err(Error::cancelled()),
             done = doing => done,
-        }
-    }
-
-    /// Checks that something of a name that is in the way is not ours; a container that is, is removed.
-    pub(crate) async fn clear_name(&self, name: &str) -> Result<()> {
-        match self.client().inspect(name).await? {
-            Some(found) if labels::is_owned(self.scope, &found.labels) => {
-                self.client().remove(&found.id).await
-            }
-            Some(_) => Err(not_ours("container", name)),
-            None => Ok(()),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Networks, volumes, and containers that belong to nothing.
 
+use std::{future::Future, time::Duration};
+
 use serde_json::Value;
-use straddle_core::error::{ErrorKind, Result};
+use straddle_core::error::{Error, ErrorKind, Result};
 
 use super::{Work, not_ours};
 use crate::{
@@ -10,6 +12,10 @@ use crate::{
     document::{EphemeralDocument, NetworkDocument, VolumeDocument, from_value},
     labels,
 };
+
+/// How long a container may take to go that still uses something, and how long is waited between two tries.
+const GOING: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(200);
 
 pub(crate) async fn create_network(work: &Work<'_>, payload: &Value) -> Result<String> {
     let NetworkDocument { name } = from_value(payload)?;
@@ -24,7 +30,8 @@ pub(crate) async fn create_network(work: &Work<'_>, payload: &Value) -> Result<S
 
 pub(super) async fn remove_network(work: &Work<'_>, payload: &Value) -> Result<String> {
     let id = payload.get("id").and_then(Value::as_str).unwrap_or_default();
-    work.client().remove_network(id).await?;
+    let in_use = |error: &Error| error.message().contains("active endpoints");
+    once_free(work, || work.client().remove_network(id), in_use).await?;
     Ok("removed".to_owned())
 }
 
@@ -47,12 +54,30 @@ pub(crate) async fn create_volume(work: &Work<'_>, payload: &Value) -> Result<St
 
 pub(super) async fn remove_volume(work: &Work<'_>, payload: &Value) -> Result<String> {
     let name = payload.get("name").and_then(Value::as_str).unwrap_or_default();
-    match work.client().remove_volume(name).await {
+    let in_use = |error: &Error| error.kind() == ErrorKind::Conflict;
+    match once_free(work, || work.client().remove_volume(name), in_use).await {
         Err(error) if error.kind() == ErrorKind::Conflict => {
             Err(error
                 .with_help("a container that is not part of the application uses it: stop that one first"))
         }
         other => other.map(|()| "removed".to_owned()),
+    }
+}
+
+/// Removes something; where it is in use, that may be by a container that is just going.
+async fn once_free<F: Future<Output = Result<()>>>(
+    work: &Work<'_>,
+    remove: impl Fn() -> F,
+    in_use: impl Fn(&Error) -> bool,
+) -> Result<()> {
+    let until = work.clock().monotonic() + GOING;
+    loop {
+        match remove().await {
+            Err(error) if in_use(&error) && work.clock().monotonic() < until => {
+                work.clock().sleep(PAUSE).await;
+            }
+            other => return other,
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use straddle_core::{
 };
 
 use super::{
-    Work,
+    Work, creating,
     door::{self, Door},
     making::{self, Made, Making, Owner},
     replica::{Phase, Replica, Trouble},
@@ -575,13 +575,7 @@ async fn keep(work: &Work<'_>, order: &stopping::Order<'_>, place: Place) -> Res
         None => renames.extend(order.containers.values().map(|id| (id.clone(), name.clone()))),
     }
     for (id, name) in renames {
-        if let Err(error) = work.client().rename(&id, &name).await {
-            if error.kind() != straddle_core::error::ErrorKind::Conflict {
-                return Err(error);
-            }
-            work.clear_name(&name).await?;
-            work.client().rename(&id, &name).await?;
-        }
+        creating::rename(work, &id, &name).await?;
     }
     Ok(())
 }

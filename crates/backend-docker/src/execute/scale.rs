@@ -4,9 +4,9 @@
 //! therefore gets a record, a container that is never started, whose name says the number: renaming is the one change that the engine
 //! makes at once. It goes as soon as all replicas say the same.
 
-use straddle_core::error::{ErrorKind, Result};
+use straddle_core::error::Result;
 
-use super::{Work, stopping};
+use super::{Work, creating, stopping};
 use crate::{
     client::body,
     labels::{self, Role},
@@ -61,7 +61,7 @@ async fn set(
         Some(at) => {
             let record = records.swap_remove(at);
             if right.is_none() {
-                work.client().rename(&record.id, &name).await?;
+                creating::rename(work, &record.id, &name).await?;
             }
             record.id
         }
@@ -78,13 +78,7 @@ async fn make(work: &Work<'_>, name: &str, image: &str) -> Result<String> {
     labels.insert(labels::ROLE.to_owned(), Role::Scale.as_str().to_owned());
     // It is never started, so that any image does.
     let body = || body::helper(image, &["hold"], labels.clone());
-    match work.client().create(name, None, body()).await {
-        Err(error) if error.kind() == ErrorKind::Conflict => {
-            work.clear_name(name).await?;
-            work.client().create(name, None, body()).await
-        }
-        other => other,
-    }
+    creating::create(work, (name, None), true, body).await
 }
 
 pub(super) fn ids(records: Vec<LiveScale>) -> Vec<String> {

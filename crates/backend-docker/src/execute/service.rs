@@ -218,9 +218,11 @@ fn begin<'a>(
                 replica.is_new = wanted && well && !replace.iter().any(|name| name == group.name());
                 replicas.push(replica);
             }
-            Place::Kept { .. } => {
+            // What is missing something makes room for what is whole.
+            Place::Kept { .. } if group.is_whole() => {
                 kept.insert(group.place);
             }
+            Place::Kept { .. } => {}
             // A newer failure of the same revision takes the place of the older one.
             Place::Failed { .. } => {}
         }
@@ -382,16 +384,18 @@ async fn tidy(work: &Work<'_>, current: u64) -> Result<()> {
     numbers.sort_unstable_by(|left, right| right.cmp(left));
     numbers.dedup();
     let old: BTreeSet<u64> = numbers.into_iter().skip(KEPT_REVISIONS.saturating_sub(1)).collect();
-    let runs = service.replicas().any(|group| group.revision() == current);
-    let goes = |group: &&Group| match group.place {
-        Place::Live { ordinal: 0, .. } => runs,
+    let is_old = |group: &&Group| match group.place {
         Place::Live { .. } => false,
         Place::Kept { revision } | Place::Failed { revision } => {
             revision == current || old.contains(&revision)
         }
     };
+    let mut goes: Vec<&Group> = service.superfluous(current).collect();
+    goes.extend(service.groups.iter().filter(is_old));
+    goes.sort_by_key(|group| group.name());
+    goes.dedup_by_key(|group| group.name());
     try_join_all(
-        service.groups.iter().filter(goes).map(|group| async {
+        goes.into_iter().map(|group| async {
             stopping::remove_group(work.client(), &group.group, &Order::of(group)).await
         }),
     )

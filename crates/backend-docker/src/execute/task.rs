@@ -1,8 +1,9 @@
 //! Tasks: one run to its end, and the step that makes one happen before what waits for it.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, future::Future, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, future::try_join_all, try_join};
+use jiff::Timestamp;
 use serde_json::Value;
 use straddle_core::{
     error::{Error, ErrorKind, Result},
@@ -43,6 +44,8 @@ pub(crate) struct RunOptions {
     pub(crate) command: Option<Vec<String>>,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) output: Option<Sink>,
+    /// Whether somebody asked for this run.
+    pub(crate) by_hand: bool,
 }
 
 impl fmt::Debug for RunOptions {
@@ -85,6 +88,7 @@ impl Finished {
 pub(super) async fn run_step(work: &Work<'_>, payload: &Value) -> Result<String> {
     let TaskStep { document, any_exit } = from_value(payload)?;
     let TaskDocument { mut template, attempts, timeout_ms, images, port_names: _ } = document;
+    let since = work.clock().now();
     let (mut live, ()) = try_join!(
         Live::read_containers(work.client(), work.scope),
         pull::images(work, &mut template, &images, false),
@@ -96,25 +100,39 @@ pub(super) async fn run_step(work: &Work<'_>, payload: &Value) -> Result<String>
     }
     let hash = template.hash();
     let runs = live.tasks.remove(work.name).unwrap_or_default();
-    let done =
-        |run: &Run| run.group.hash == hash && run.group.exit_code().is_some_and(|code| code == 0 || any_exit);
-    if let Some(run) = runs.iter().find(|run| done(run)) {
-        return Ok(format!("exit {}", run.group.exit_code().unwrap_or_default()));
+    // One that somebody asked for is another command's affair.
+    let (at_work, runs): (Vec<Run>, Vec<Run>) = runs.into_iter().partition(|run| run.at_work);
+    let mut number = at_work.iter().chain(&runs).map(|run| run.number).max().unwrap_or_default();
+    if let Some(done) = runs.iter().find(|run| run.done(&hash, any_exit).is_some()) {
+        let code = done.group.exit_code().unwrap_or_default();
+        remove_runs(work, runs.iter().filter(|run| run.number != done.number)).await?;
+        return Ok(format!("exit {code}"));
     }
+    // What was made and not started goes first: a start that is still on its way must not meet the next run.
+    let (unstarted, runs): (Vec<Run>, Vec<Run>) = runs.into_iter().partition(Run::is_unstarted);
+    remove_runs(work, unstarted.iter()).await?;
     let options = RunOptions { timeout: timeout_ms.map(Duration::from_millis), ..RunOptions::default() };
-    let mut number = runs.iter().map(|run| run.number).max().unwrap_or_default();
+    // A command that was interrupted may have started it: nothing is run a second time while the first time is not over.
+    let mut going = runs.iter().find(|run| run.group.hash == hash && !run.by_hand && run.is_running());
     for attempt in 1..=attempts.max(1) {
-        number += 1;
-        let finished = run_once(work, &template, number, &options).await?;
+        let taken_up = going.take();
+        let finished = match taken_up {
+            Some(run) => take_up(work, run, since, &options).await?,
+            None => {
+                number += 1;
+                run_once(work, &template, number, &options).await?
+            }
+        };
+        let others = runs.iter().filter(|run| taken_up.is_none_or(|taken_up| taken_up.number != run.number));
         let is_last = attempt == attempts.max(1);
         if finished.exit_code == 0 || any_exit {
             // This run is the record from now on: what was there before is superseded.
-            remove_runs(work, &runs).await?;
+            remove_runs(work, others).await?;
             return Ok(format!("exit {}", finished.exit_code));
         }
         if is_last {
             // Kept, so that its output can be read; the next run takes its place.
-            remove_runs(work, &runs).await?;
+            remove_runs(work, others).await?;
             let mut failure =
                 finished.failure.unwrap_or_else(|| Failure::new(work.name, Cause::Exited, "it failed"));
             failure.count = attempt;
@@ -126,7 +144,8 @@ pub(super) async fn run_step(work: &Work<'_>, payload: &Value) -> Result<String>
     Err(Error::new(ErrorKind::Internal, "a task was not tried at all"))
 }
 
-async fn remove_runs(work: &Work<'_>, runs: &[Run]) -> Result<()> {
+async fn remove_runs(work: &Work<'_>, runs: impl Iterator<Item = &Run>) -> Result<()> {
+    let runs: Vec<&Run> = runs.collect();
     try_join_all(runs.iter().map(|run| stopping::remove_ids(work.client(), run.group.ids()))).await?;
     for run in runs {
         stopping::remove_volumes(work.client(), &run.group.group, &run.group.template).await?;
@@ -140,7 +159,7 @@ pub(super) async fn remove(work: &Work<'_>) -> Result<String> {
     let runs = live.tasks.remove(work.name).unwrap_or_default();
     try_join_all(runs.iter().map(|run| async { stop_group(work.client(), &Order::of(&run.group)).await }))
         .await?;
-    remove_runs(work, &runs).await?;
+    remove_runs(work, runs.iter()).await?;
     Ok("removed".to_owned())
 }
 
@@ -167,7 +186,7 @@ pub(crate) async fn run_once(
         return Err(Error::new(ErrorKind::Invalid, "a task without containers"));
     };
     let making = Making {
-        owner: Owner::Task,
+        owner: Owner::Task { by_hand: options.by_hand },
         template,
         hash: &hash,
         secrets: &secrets,
@@ -189,26 +208,15 @@ pub(crate) async fn run_once(
     let (name, made) = make(work, &making, number).await?;
     let owned = OwnedOrder { template: template.clone(), made };
     let ended = follow(work, &making, &watch, &owned.made, main, options).await;
-    let order = owned.order();
     match ended {
-        Ok((container, exit)) => {
-            let id = owned.made.containers.get(&container).map(String::as_str);
-            let document = template.containers.get(&container);
-            let scene = Scene {
-                client: work.client(),
-                mask: &mask,
-                workload: work.name,
-                group: &name,
-                container: &container,
-                id,
-                document,
-            };
-            let failure = if exit.code == 0 { None } else { Some(scene.exited(exit).await) };
-            // The others end with the one that the run is about.
-            stop_group(work.client(), &order).await?;
-            Ok(Finished { name, exit_code: exit.code, failure, order: owned })
-        }
+        Ok((container, exit)) => end(work, &mask, (name, owned), (container, exit)).await,
         Err(error) => {
+            let order = owned.order();
+            let is_unknown = matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Uncertain);
+            if is_unknown && !options.by_hand {
+                // It may run: who tries again takes it up.
+                return Err(error);
+            }
             if error.kind() == ErrorKind::Timeout {
                 stop_group(work.client(), &order).await?;
             }
@@ -218,20 +226,115 @@ pub(crate) async fn run_once(
     }
 }
 
+/// Says how a run ended, and stops what is left of it.
+async fn end(
+    work: &Work<'_>,
+    mask: &Mask,
+    (name, order): (String, OwnedOrder),
+    (container, exit): (String, Exit),
+) -> Result<Finished> {
+    let scene = Scene {
+        client: work.client(),
+        mask,
+        workload: work.name,
+        group: &name,
+        container: &container,
+        id: order.made.containers.get(&container).map(String::as_str),
+        document: order.template.containers.get(&container),
+    };
+    let failure = if exit.code == 0 { None } else { Some(scene.exited(exit).await) };
+    // The others end with the one that the run is about.
+    stop_group(work.client(), &order.order()).await?;
+    Ok(Finished { name, exit_code: exit.code, failure, order })
+}
+
+/// Waits for the end of a run that another command has started.
+async fn take_up(work: &Work<'_>, run: &Run, since: Timestamp, options: &RunOptions) -> Result<Finished> {
+    let group = &run.group;
+    work.progress(format!("{} runs already", group.name()));
+    let watch = Watch::open(
+        work.client().clone(),
+        labels::filters_of(work.scope, labels::TASK, work.name),
+        Arc::clone(&work.context.clock),
+        since,
+    );
+    for container in group.containers.values() {
+        watch.seed(container);
+    }
+    let made = Made {
+        name: group.name().to_owned(),
+        lead: group.lead.id.clone(),
+        containers: group.containers.iter().map(|(name, one)| (name.clone(), one.id.clone())).collect(),
+    };
+    let order = OwnedOrder { template: group.template.clone(), made };
+    let ended =
+        limited(work, options.timeout, async { Ok(first_end(&watch, &order.template, &order.made).await) });
+    match work.until_cancelled(ended).await {
+        Ok(ended) => {
+            let secrets = secrets::resolve(work.resolver(), work.name, &order.template)?;
+            end(work, &Mask::new(secrets.values()), (group.name().to_owned(), order), ended).await
+        }
+        Err(error) => {
+            stop_group(work.client(), &order.order()).await?;
+            stopping::remove_group(work.client(), &group.group, &order.order()).await?;
+            Err(error)
+        }
+    }
+}
+
+/// Waits until an essential container has ended.
+async fn first_end(watch: &Watch, template: &TemplateDocument, made: &Made) -> (String, Exit) {
+    let is_essential = |name: &str| template.containers.get(name).is_some_and(|one| one.essential);
+    let essential = made.containers.iter().filter(|(name, _)| is_essential(name));
+    let ends = essential.map(|(name, id)| {
+        Box::pin(async move { (name.clone(), watch.until(id, |seen| seen.exits.last().copied()).await) })
+    });
+    let (first, _, _) = futures_util::future::select_all(ends).await;
+    first
+}
+
+/// Lets something go on until its time is over.
+async fn limited<T>(
+    work: &Work<'_>,
+    time: Option<Duration>,
+    doing: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let Some(time) = time else { return doing.await };
+    tokio::select! {
+        result = doing => result,
+        () = work.clock().sleep(time) => {
+            let seconds = time.as_secs_f64();
+            Err(Error::new(ErrorKind::Timeout, format!("{} was stopped: its time of {seconds:.1} s is over", work.name)))
+        }
+    }
+}
+
 /// Makes the containers of a run under the first name that is free.
 async fn make(work: &Work<'_>, making: &Making<'_>, first: u32) -> Result<(String, Made)> {
     for number in first..first.saturating_add(TRIES) {
         let name = work.names.run(work.name, number);
-        match making::make(work, making, &name).await {
+        let error = match making::make(work, making, &name).await {
             Ok(made) => return Ok((name, made)),
-            Err(error) if error.kind() == ErrorKind::Conflict => {}
-            Err(error) => {
-                stopping::remove_leftovers(work.client(), labels::filters(work.scope), &name).await?;
-                return Err(error);
-            }
+            Err(error) => error,
+        };
+        // Where another command has the name, what carries the label is its own.
+        let is_taken = error.kind() == ErrorKind::Conflict && is_anothers(work, making, &name).await?;
+        if !is_taken {
+            stopping::remove_leftovers(work.client(), labels::filters(work.scope), &name).await?;
+        }
+        if error.kind() != ErrorKind::Conflict {
+            return Err(error);
         }
     }
     Err(Error::new(ErrorKind::Conflict, format!("the names of {TRIES} runs of {} are taken", work.name)))
+}
+
+/// Returns whether a run of this name was made by another command: one that somebody asked for, since nobody else runs the task while the
+/// lease is held; for somebody who asks, anybody's.
+async fn is_anothers(work: &Work<'_>, making: &Making<'_>, name: &str) -> Result<bool> {
+    let by_us = matches!(making.owner, Owner::Task { by_hand: false });
+    let found = work.client().inspect(name).await?;
+    Ok(found.is_some_and(|found| !by_us || found.labels.contains_key(labels::BY_HAND)))
 }
 
 /// Starts a run and waits until an essential container of it has ended.
@@ -264,20 +367,7 @@ async fn follow(
         say(Output::Stdout(out.rest()));
         say(Output::Stderr(err.rest()));
     };
-    let essential: Vec<(&String, &String)> = made
-        .containers
-        .iter()
-        .filter(|(name, _)| making.template.containers.get(*name).is_some_and(|one| one.essential))
-        .collect();
-    let ended = async {
-        let ends = essential.iter().map(|(name, id)| {
-            Box::pin(
-                async move { ((*name).clone(), watch.until(id, |seen| seen.exits.last().copied()).await) },
-            )
-        });
-        let (first, _, _) = futures_util::future::select_all(ends).await;
-        first
-    };
+    let ended = first_end(watch, making.template, made);
     let run = async {
         let mut launch = std::pin::pin!(making::launch(work, making, watch, made));
         let mut ended = std::pin::pin!(ended);
@@ -306,16 +396,5 @@ async fn follow(
         }
         Ok(result)
     };
-    let limited = async {
-        match options.timeout {
-            None => both.await,
-            Some(time) => tokio::select! {
-                result = both => result,
-                () = work.clock().sleep(time) => {
-                    Err(Error::new(ErrorKind::Timeout, format!("{} was stopped: its time of {:.1} s is over", work.name, time.as_secs_f64())))
-                }
-            },
-        }
-    };
-    work.until_cancelled(limited).await
+    work.until_cancelled(limited(work, options.timeout, both)).await
 }

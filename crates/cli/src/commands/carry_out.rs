@@ -1,12 +1,12 @@
 //! What all commands do that change something: show the plan, ask, carry it out, say what came of it.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use straddle_core::{
-    engine::{Engine, Report, RunError, StepOutcome},
+    engine::{Engine, REPLAN_PAUSE, REPLANS, Report, RunError, StepOutcome},
     error::ErrorKind,
     orchestrator::{Cancel, Holder},
-    plan::Plan,
+    plan::{Intent, Plan},
     spec::Document,
 };
 
@@ -15,6 +15,7 @@ use crate::{
     error::Failure,
     exit,
     output::{DoneOutput, OutcomeOutput, seconds},
+    project::Loaded,
     render::{self, Progress},
     session::{Connected, Session},
     style,
@@ -25,8 +26,10 @@ use crate::{
 pub(super) struct Change<'a> {
     pub(super) session: &'a Session,
     pub(super) connected: &'a Connected,
-    pub(super) plan: &'a Plan,
-    pub(super) document: Option<&'a Document>,
+    pub(super) plan: Cow<'a, Plan>,
+    /// What the plan was made for, so that it can be made again; none where it was written to a file and read from there.
+    pub(super) intent: Option<Intent>,
+    pub(super) loaded: Option<&'a Loaded>,
     /// The command, as it is called by others: `up`.
     pub(super) command: &'a str,
     /// Whether nobody needs to be asked.
@@ -41,24 +44,62 @@ pub(super) struct Change<'a> {
 
 impl Change<'_> {
     /// Shows the plan, asks, and carries it out.
-    pub(super) async fn carry_out(self) -> Outcome {
+    ///
+    /// A plan that is stale when it is its turn is made again, and asked about again where it does something else.
+    pub(super) async fn carry_out(mut self) -> Outcome {
+        let (mut is_settled, mut replans) = (false, 0);
+        loop {
+            if self.plan.is_empty() {
+                return self.say_nothing().await;
+            }
+            if !is_settled && !self.confirm()? {
+                return Ok(exit::FAILED);
+            }
+            let started = self.session.clock.monotonic();
+            let result = self.run().await;
+            let plan = match &result {
+                Err(Failure::Run(error)) if error.error.kind() == ErrorKind::Stale && replans < REPLANS => {
+                    self.plan_again().await?
+                }
+                _ => None,
+            };
+            let Some(plan) = plan else { return self.end(result, self.session.since(started)) };
+            replans += 1;
+            is_settled = plan.steps == self.plan.steps;
+            self.plan = Cow::Owned(plan);
+        }
+    }
+
+    /// Makes the plan again; `None` where that cannot be done.
+    async fn plan_again(&self) -> Result<Option<Plan>, Failure> {
+        let Some(intent) = &self.intent else { return Ok(None) };
+        self.session.clock.sleep(REPLAN_PAUSE).await;
+        let mut plan = self.connected.orchestrator.plan(&self.connected.scope, intent).await?;
+        if let Some(loaded) = self.loaded {
+            super::check::accept(&mut plan.findings, loaded);
+        }
+        Ok(Some(plan))
+    }
+
+    /// Says that there is nothing to do; a lease that was left behind goes all the same.
+    async fn say_nothing(&self) -> Outcome {
         let Self { session, connected, plan, .. } = self;
         let shell = &session.shell;
-        if plan.is_empty() {
-            if shell.is_json() {
-                shell.json(&self.output(&Report::default(), session.since(self.started)))?;
-            } else if !shell.quiet {
-                let line = format!("{}: {}.", connected.short(), self.nothing);
-                shell.data(&timed(&line, session.since(self.started)))?;
-            }
-            return Ok(exit::DONE);
+        if plan.left_lease {
+            self.run().await?;
         }
-        if !self.confirm()? {
-            return Ok(exit::FAILED);
+        if shell.is_json() {
+            shell.json(&self.output(&Report::default(), session.since(self.started)))?;
+        } else if !shell.quiet {
+            let line = format!("{}: {}.", connected.short(), self.nothing);
+            shell.data(&timed(&line, session.since(self.started)))?;
         }
-        let started = session.clock.monotonic();
-        let result = self.run().await;
-        let elapsed = session.since(started);
+        Ok(exit::DONE)
+    }
+
+    /// Says what came of it.
+    fn end(&self, result: Result<Report, Failure>, elapsed: Duration) -> Outcome {
+        let shell = &self.session.shell;
         match result {
             Ok(report) => {
                 self.say_done(&report, elapsed)?;
@@ -82,7 +123,7 @@ impl Change<'_> {
         let Self { session, connected, plan, .. } = self;
         let shell = &session.shell;
         shell.say(&format!("{}\n{}", connected.title(), render::plan(plan)));
-        if let Some(line) = findings(plan, self.document) {
+        if let Some(line) = findings(plan, self.loaded.map(|loaded| &loaded.document)) {
             shell.say(&line);
         }
         if self.yes {
@@ -148,7 +189,7 @@ impl Change<'_> {
         DoneOutput {
             place: self.connected.place(),
             done: report.is_complete(),
-            steps: OutcomeOutput::all(self.plan, report),
+            steps: OutcomeOutput::all(&self.plan, report),
             endpoints: self.plan.endpoints.clone(),
             seconds: seconds(elapsed),
         }

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use clap::Args;
 use straddle_core::plan::Intent;
 
@@ -31,8 +33,9 @@ pub(crate) async fn run(args: &DownArgs, session: &Session) -> Outcome {
     let change = Change {
         session,
         connected: &connected,
-        plan: &plan,
-        document: None,
+        plan: Cow::Owned(plan),
+        intent: Some(intent),
+        loaded: None,
         command: "down",
         yes: args.yes,
         started,

@@ -76,16 +76,7 @@ pub(super) async fn make(
     loaded: &Loaded,
     only: &[String],
 ) -> Result<Plan, Failure> {
-    let app = &loaded.app;
-    let known: Vec<&str> = app.workloads().map(|workload| workload.name.as_str()).collect();
-    let mut names: Vec<Name> = Vec::new();
-    for name in only {
-        match app.workload(name) {
-            Some(workload) => names.push(workload.name.clone()),
-            None => return Err(no_such("service or task", name, &known)),
-        }
-    }
-    let intent = Intent::Apply { app: Box::new(app.clone()), only: names };
+    let intent = intent(loaded, only)?;
     match connected.orchestrator.plan(&connected.scope, &intent).await {
         Ok(mut plan) => {
             crate::commands::check::accept(&mut plan.findings, loaded);
@@ -96,6 +87,20 @@ pub(super) async fn make(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Returns what is to come about: the spec, or the named services and tasks of it with what they need.
+pub(super) fn intent(loaded: &Loaded, only: &[String]) -> Result<Intent, Failure> {
+    let app = &loaded.app;
+    let known: Vec<&str> = app.workloads().map(|workload| workload.name.as_str()).collect();
+    let mut names: Vec<Name> = Vec::new();
+    for name in only {
+        match app.workload(name) {
+            Some(workload) => names.push(workload.name.clone()),
+            None => return Err(no_such("service or task", name, &known)),
+        }
+    }
+    Ok(Intent::Apply { app: Box::new(app.clone()), only: names })
 }
 
 /// Shows everything that stops a target from running a spec; the plan stopped at the first.

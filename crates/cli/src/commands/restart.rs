@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use clap::Args;
 use straddle_core::plan::Intent;
 
@@ -27,8 +29,9 @@ pub(crate) async fn run(args: &RestartArgs, session: &Session) -> Outcome {
     let change = Change {
         session,
         connected: &connected,
-        plan: &plan,
-        document: None,
+        plan: Cow::Owned(plan),
+        intent: Some(intent),
+        loaded: None,
         command: "restart",
         yes: args.yes,
         started,

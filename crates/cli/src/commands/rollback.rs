@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use clap::Args;
 use straddle_core::plan::Intent;
 
@@ -29,8 +31,9 @@ pub(crate) async fn run(args: &RollbackArgs, session: &Session) -> Outcome {
     let change = Change {
         session,
         connected: &connected,
-        plan: &plan,
-        document: None,
+        plan: Cow::Owned(plan),
+        intent: Some(intent),
+        loaded: None,
         command: "rollback",
         yes: args.yes,
         started,

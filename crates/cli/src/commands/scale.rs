@@ -1,4 +1,4 @@
-use std::str::FromStr;
+use std::{borrow::Cow, str::FromStr};
 
 use clap::Args;
 use straddle_core::plan::Intent;
@@ -48,14 +48,16 @@ pub(crate) async fn run(args: &ScaleArgs, session: &Session) -> Outcome {
         replicas.push((service.clone(), *number));
     }
     let connected = session.connect_by_name().await?;
-    let plan = connected.orchestrator.plan(&connected.scope, &Intent::Scale { replicas }).await?;
+    let intent = Intent::Scale { replicas };
+    let plan = connected.orchestrator.plan(&connected.scope, &intent).await?;
     let scaled: Vec<String> =
         args.services.iter().map(|one| format!("{} ×{}", style::bold(&one.service), one.number)).collect();
     let change = Change {
         session,
         connected: &connected,
-        plan: &plan,
-        document: None,
+        plan: Cow::Owned(plan),
+        intent: Some(intent),
+        loaded: None,
         command: "scale",
         yes: args.yes,
         started,

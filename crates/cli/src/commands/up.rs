@@ -1,4 +1,4 @@
-use std::fs;
+use std::{borrow::Cow, fs};
 
 use clap::{Args, ValueHint};
 use straddle_core::{
@@ -43,8 +43,9 @@ pub(crate) async fn run(args: &UpArgs, session: &Session) -> Outcome {
     let change = Change {
         session,
         connected: &connected,
-        plan: &plan,
-        document: Some(&loaded.document),
+        plan: Cow::Owned(plan),
+        intent: Some(plan::intent(&loaded, &args.services)?),
+        loaded: Some(&loaded),
         command: "up",
         yes: args.yes,
         started,
@@ -76,8 +77,9 @@ async fn run_plan(args: &UpArgs, file: &str, session: &Session) -> Outcome {
     let change = Change {
         session,
         connected: &connected,
-        plan: &plan,
-        document: None,
+        plan: Cow::Owned(plan),
+        intent: None,
+        loaded: None,
         command: "up",
         yes: args.yes,
         started,

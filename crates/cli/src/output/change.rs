@@ -35,7 +35,7 @@ pub(crate) struct PlanOutput {
 
 impl PlanOutput {
     pub(crate) fn new(plan: &Plan, place: PlaceOutput, document: Option<&Document>) -> Self {
-        // Scope, backend and place are in `place`; version and fingerprint are for `up --plan` alone.
+        // Scope, backend and place are in `place`; the version, the fingerprint and the lease are for those that carry it out.
         let Plan {
             version: _,
             scope: _,
@@ -46,6 +46,7 @@ impl PlanOutput {
             endpoints,
             findings,
             fingerprint: _,
+            left_lease: _,
         } = plan;
         Self {
             place,

@@ -163,6 +163,7 @@ mod tests {
             endpoints: Vec::new(),
             findings: Vec::new(),
             fingerprint: Fingerprint(String::new()),
+            left_lease: false,
         };
         let text = format!(
             "{}\n{}{}\n",

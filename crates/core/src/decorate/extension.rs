@@ -7,7 +7,7 @@ use futures_util::{
 };
 
 use crate::{
-    engine::{Engine, Report, RunError},
+    engine::{Engine, REPLAN_PAUSE, REPLANS, Report, RunError},
     error::{Error, ErrorKind, Result},
     model::App,
     orchestrator::{Context, EventOptions, Holder, Orchestrator},
@@ -50,7 +50,7 @@ use crate::{
 /// ```
 #[async_trait]
 pub trait OrchestratorExt: Orchestrator {
-    /// Makes a plan and carries it out with the default [`Engine`].
+    /// Makes a plan and carries it out with the default [`Engine`]; one that is stale when it is its turn is made again.
     ///
     /// # Errors
     ///
@@ -149,10 +149,18 @@ impl<O: Orchestrator + ?Sized> OrchestratorExt for O {
         context: &Context,
     ) -> Result<(Plan, Report), RunError> {
         let failed = |error| RunError { error, others: Vec::new(), report: Report::default() };
-        let plan = self.plan(scope, &intent).await.map_err(failed)?;
         let holder = Holder::of_this_process(what(&intent), &*context.clock);
-        let report = Engine::default().run(self, &plan, &holder, context).await?;
-        Ok((plan, report))
+        let mut replans = 0;
+        loop {
+            let plan = self.plan(scope, &intent).await.map_err(failed)?;
+            match Engine::default().run(self, &plan, &holder, context).await {
+                Err(error) if error.error.kind() == ErrorKind::Stale && replans < REPLANS => {
+                    replans += 1;
+                    context.clock.sleep(REPLAN_PAUSE).await;
+                }
+                result => return result.map(|report| (plan, report)),
+            }
+        }
     }
 
     async fn wait_healthy(&self, scope: &Scope, limit: Duration, context: &Context) -> Result<Status> {

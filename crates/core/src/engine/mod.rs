@@ -18,6 +18,13 @@ use crate::{
     plan::Plan,
 };
 
+/// How often a plan is made again that turns out to be stale before anything was done: the calls of a command that was killed may still be
+/// running on the engine, and are soon over.
+pub const REPLANS: u32 = 3;
+
+/// How long to wait before a stale plan is made again.
+pub const REPLAN_PAUSE: Duration = Duration::from_millis(500);
+
 /// How an [`Engine`] behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -117,7 +124,7 @@ impl Engine {
 
     /// Carries out a plan.
     ///
-    /// An empty plan is done at once: nothing at all is called. Otherwise the lease is taken, the fingerprint is read again, and
+    /// An empty plan is done at once: nothing at all is called, save to remove a lease that was [left](Plan::left_lease) behind. Otherwise the lease is taken, the fingerprint is read again, and
     /// the steps are executed, at most [`concurrency`](EngineOptions::concurrency) at once, in the order of their dependencies.
     /// When a step fails, those that depend on it are skipped, and the others go on to their end. When the context is cancelled
     /// or the deadline is over, no further step begins, the running ones are asked to stop, and after

@@ -23,6 +23,9 @@ use crate::{
 /// How long it waits between two looks at a lease that somebody else holds: engines do not tell when it is given back.
 const LEASE_PAUSE: Duration = Duration::from_secs(1);
 
+/// How often it tries to give a lease back.
+const UNLOCK_ATTEMPTS: u32 = 3;
+
 pub(super) async fn run<O: Orchestrator + ?Sized>(
     options: &EngineOptions,
     orchestrator: &O,
@@ -30,13 +33,17 @@ pub(super) async fn run<O: Orchestrator + ?Sized>(
     holder: &Holder,
     context: &Context,
 ) -> Result<Report, RunError> {
-    if plan.is_empty() {
+    if plan.is_empty() && !plan.left_lease {
         return Ok(Report::default());
     }
     let started = context.clock.monotonic();
     // Cancelling the caller's token cancels this one; the run cancels only its own, when its time is over.
     let context = context.clone().with_cancel(context.cancel.child_token());
     let run = Run { options, orchestrator, plan, context, started };
+    if plan.is_empty() {
+        run.clear_lease(holder).await;
+        return Ok(Report::default());
+    }
     let mut progress = Progress { report: Report::skipped(plan), errors: Vec::new() };
     if let Err(error) = run.with_lease(holder, &mut progress).await {
         progress.errors.push(error);
@@ -88,15 +95,35 @@ impl<O: Orchestrator + ?Sized> Run<'_, O> {
         if result.is_ok() {
             self.execute(schedule, progress).await;
         }
-        if let Err(error) = self.orchestrator.unlock(lease).await {
-            // The lease expires by itself, and the result of the steps is what counts.
-            tracing::warn!(scope = %self.plan.scope, %error, "the lease could not be given back; it expires by itself");
-        }
+        self.unlock(lease).await;
         result
+    }
+
+    /// Removes a lease that was left behind, by taking it and giving it back.
+    async fn clear_lease(&self, holder: &Holder) {
+        match self.lock(holder).await {
+            Ok(lease) => self.unlock(lease).await,
+            // Somebody holds it after all, or it is still in nobody's way.
+            Err(error) => tracing::debug!(scope = %self.plan.scope, %error, "a lease that was left stays"),
+        }
+    }
+
+    /// Gives the lease back, if need be at a second try: who comes next should not have to wait for its end.
+    async fn unlock(&self, lease: Lease) {
+        for attempt in 1.. {
+            let Err(error) = self.orchestrator.unlock(lease.clone()).await else { return };
+            if error.retry() != Retry::Temporary || attempt >= UNLOCK_ATTEMPTS {
+                // It expires by itself, and the result of the steps is what counts.
+                tracing::warn!(scope = %self.plan.scope, %error, "the lease could not be given back; it expires by itself");
+                return;
+            }
+            self.context.clock.sleep(self.options.delay(attempt)).await;
+        }
     }
 
     async fn lock(&self, holder: &Holder) -> Result<Lease> {
         let until = self.started + self.options.lease_wait;
+        let mut attempt = 1;
         loop {
             // Not dropped at once when the run is cancelled: a lease that was granted after all is given back.
             let error = match self.with_grace(self.orchestrator.lock(&self.plan.scope, holder)).await? {
@@ -104,10 +131,17 @@ impl<O: Orchestrator + ?Sized> Run<'_, O> {
                 Err(error) => error,
             };
             let left = until.saturating_sub(self.context.clock.monotonic());
-            if error.kind() != ErrorKind::Conflict || left.is_zero() {
+            // Who has it already is given it again, so that repeating is safe.
+            let repeats = error.retry() == Retry::Temporary && attempt < self.options.attempts;
+            let delay = if repeats {
+                let delay = self.options.delay(attempt);
+                attempt += 1;
+                delay
+            } else if error.kind() == ErrorKind::Conflict && !left.is_zero() {
+                left.min(LEASE_PAUSE)
+            } else {
                 return Err(error);
-            }
-            let delay = left.min(LEASE_PAUSE);
+            };
             self.retrying("lease", &error, delay);
             if let Either::Left((error, _)) =
                 select(pin!(self.stopped()), self.context.clock.sleep(delay)).await

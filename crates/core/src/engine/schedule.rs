@@ -101,6 +101,7 @@ mod tests {
             endpoints: Vec::new(),
             findings: Vec::new(),
             fingerprint: Fingerprint(String::new()),
+            left_lease: false,
         }
     }
 

@@ -81,6 +81,13 @@ pub struct Plan {
     pub findings: Vec<Finding>,
     /// The live state that it was made from.
     pub fingerprint: Fingerprint,
+    /// Whether a lease stands that nobody seems to hold any more; it goes when the plan is carried out, even where there is nothing else to do.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub left_lease: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// One thing to do.

@@ -96,6 +96,7 @@ impl<'a> Steps<'a> {
             endpoints: self.endpoints,
             findings,
             fingerprint: fingerprint(self.state, self.scope),
+            left_lease: false,
         }
     }
 }
