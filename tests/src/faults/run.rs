@@ -67,7 +67,7 @@ impl Matrix {
     ///
     /// What went wrong, in a few words.
     pub fn measure(operations: &[Operation]) -> Result<Self, String> {
-        let mut site = Site::new(0)?;
+        let mut site = Site::new()?;
         // The first time, an engine is given what all applications share.
         drop(site.baseline(Operation::Create)?);
         let baselines = operations
@@ -117,10 +117,10 @@ impl Matrix {
         let (queue, outcomes) = (Mutex::new(cells), Mutex::new(Vec::new()));
         thread::scope(|scope| {
             let workers: Vec<_> = (1..=sites.max(1))
-                .map(|number| {
+                .map(|_| {
                     scope.spawn({
                         let (queue, outcomes) = (&queue, &outcomes);
-                        move || self.work(number, queue, outcomes, tell)
+                        move || self.work(queue, outcomes, tell)
                     })
                 })
                 .collect();
@@ -135,12 +135,11 @@ impl Matrix {
 
     fn work(
         &self,
-        number: usize,
         queue: &Mutex<Vec<Cell>>,
         outcomes: &Mutex<Vec<(Cell, Outcome)>>,
         tell: &(dyn Fn(&Cell, &Outcome) + Sync),
     ) -> Result<(), String> {
-        let mut site = Site::new(number)?;
+        let mut site = Site::new()?;
         while let Some(cell) = next(queue, &site) {
             let baseline = self.baselines.iter().find(|baseline| baseline.operation == cell.operation);
             let baseline = baseline.ok_or_else(|| format!("{} was not measured", cell.operation))?;

@@ -1,6 +1,10 @@
 //! Where a cell is run: an application of its own behind a proxy of its own.
 
-use std::{net::TcpListener, time::Duration};
+use std::{
+    net::TcpListener,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -71,7 +75,10 @@ fn text(error: impl std::fmt::Display) -> String {
 }
 
 impl Site {
-    pub(super) fn new(number: usize) -> Checked<Self> {
+    pub(super) fn new() -> Checked<Self> {
+        // Several matrices may be at work in one process.
+        static SITES: AtomicUsize = AtomicUsize::new(0);
+        let number = SITES.fetch_add(1, Ordering::Relaxed);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)?;
         let engine = runtime.block_on(Engine::connect()).map_err(text)?;
         runtime.block_on(engine.load_probe()).map_err(text)?;
