@@ -50,13 +50,18 @@ pub struct Acceptance {
 }
 
 fn check_rules(spec: &AppSpec, path: &FieldPath, node: &Node, decoder: &mut Decoder<'_>) {
-    for violation in rules::violations(spec) {
-        let place = nearest(node, path, &violation.path);
-        let problem = decoder.problem(place, &violation.path, violation.message);
-        if let Some(help) = violation.help {
-            problem.help(help);
+    decoder.rules(|decoder| {
+        for (violation, bases) in rules::founded(spec) {
+            if !decoder.is_founded(node, &bases) {
+                continue;
+            }
+            let place = nearest(node, path, &violation.path);
+            let problem = decoder.problem(place, &violation.path, violation.message);
+            if let Some(help) = violation.help {
+                problem.help(help);
+            }
         }
-    }
+    });
 }
 
 /// Returns the place of a field, or of the nearest thing around it that is written.
@@ -167,6 +172,23 @@ impl AppSpec {
             kind: WorkloadKind::Task(task),
         });
         services.chain(tasks)
+    }
+
+    /// Finds a service, or else a task, by its name.
+    pub(crate) fn find(&self, name: &Name) -> Option<Workload<'_>> {
+        let service = self.services.get_key_value(name).map(|(name, service)| Workload {
+            name,
+            template: &service.template,
+            kind: WorkloadKind::Service(service),
+        });
+        let task = || {
+            self.tasks.get_key_value(name).map(|(name, task)| Workload {
+                name,
+                template: &task.template,
+                kind: WorkloadKind::Task(task),
+            })
+        };
+        service.or_else(task)
     }
 }
 

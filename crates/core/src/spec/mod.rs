@@ -32,6 +32,7 @@ mod builtin;
 mod decode;
 mod document;
 mod files;
+mod gaps;
 mod hint;
 mod interpolate;
 mod json;
@@ -56,6 +57,7 @@ mod yaml;
 
 pub use straddle_derive::Spec;
 
+pub(crate) use self::gaps::Basis;
 pub use self::{
     decode::{Decoder, Spec},
     document::{Document, Inputs, Loaded, from_yaml, load},
