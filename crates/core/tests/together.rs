@@ -1,6 +1,8 @@
 //! Every problem of a file in one run: the rules between fields are checked over what can be read, and keep silent where
 //! what they look at cannot be.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use straddle_core::{model::AppSpec, spec::from_yaml};
 
 fn problems(text: &str) -> Vec<String> {

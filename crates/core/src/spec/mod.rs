@@ -76,7 +76,7 @@ pub use self::{
 pub use crate::spec_scalar;
 
 /// Quotes what the user wrote, on one line and not too long.
-fn show(text: &str) -> String {
+pub(crate) fn show(text: &str) -> String {
     const MAX_CHARACTERS: usize = 60;
     let mut shown: String = text.chars().take(MAX_CHARACTERS).collect();
     if shown.len() < text.len() {
