@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Service, Task, TaskTemplate, Volume, rules};
 use crate::{
     path::{FieldPath, Segment},
-    spec::{Decoder, Node, Shape, Span, Spec},
+    spec::{Decoder, Node, Shape, Span, Spec, escaped},
     units::Name,
 };
 
@@ -39,13 +39,16 @@ pub struct AppSpec {
 pub struct Acceptance {
     /// The code of the finding, as `check` prints it.
     #[spec(example = "docker/unwatched-health", example = "docker/task-resources")]
+    #[serde(serialize_with = "escaped")]
     pub code: String,
     /// The field of the finding; `*` stands for any one name. Without it, every finding of that code is accepted.
     #[spec(example = "services.*.health", example = "services.web.resources")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "escaped")]
     pub path: Option<String>,
     /// Why it is accepted, for whoever reads the spec next.
     #[spec(example = "only on laptops", example = "agreed with the platform team")]
+    #[serde(serialize_with = "escaped")]
     pub reason: String,
 }
 

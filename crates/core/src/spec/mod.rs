@@ -57,7 +57,6 @@ mod yaml;
 
 pub use straddle_derive::Spec;
 
-pub(crate) use self::gaps::Basis;
 pub use self::{
     decode::{Decoder, Spec},
     document::{Document, Inputs, Loaded, from_yaml, load},
@@ -73,6 +72,7 @@ pub use self::{
     template::{Address, Part, Template},
     text::Text,
 };
+pub(crate) use self::{gaps::Basis, text::escaped};
 pub use crate::spec_scalar;
 
 /// Quotes what the user wrote, on one line and not too long.
