@@ -1,6 +1,8 @@
 //! The test of the first law: no leaf field of the model may vanish on the way to native documents.
 
 mod scaffold;
+#[cfg(test)]
+mod texts;
 
 use std::{collections::BTreeSet, fmt, io};
 

@@ -22,7 +22,7 @@ use straddle_core::{
 const VALUE_RULES: &[(&str, &str)] = &[
     ("AbsolutePath", "no `..` and no NUL"),
     ("Cpu", "not 0, not finer than 1/2,000,000,000 vCPU, not more than any machine has"),
-    ("Cron", "each field within its range"),
+    ("Cron", "each field within its range, and a day that comes"),
     ("HostName", "labels do not begin or end with `-`, 253 characters in all"),
     ("HttpPath", "no `#`"),
     ("ImageRef", "the grammar of image names"),
@@ -34,7 +34,7 @@ const VALUE_RULES: &[(&str, &str)] = &[
     ("SecretRef", "a name, and a key where the source has keys"),
     ("Signal", "real-time signals up to SIGRTMIN+30"),
     ("StatusRange", "not backwards"),
-    ("TimeZone", "64 characters"),
+    ("TimeZone", "one that exists"),
     ("Timespan", "at least one part, at most ten years"),
 ];
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Service, Task, TaskTemplate, Volume, rules};
 use crate::{
     path::{FieldPath, Segment},
-    spec::{Decoder, Node, Shape, Span, Spec},
+    spec::{Decoder, Node, Shape, Span, Spec, escaped},
     units::Name,
 };
 
@@ -39,24 +39,32 @@ pub struct AppSpec {
 pub struct Acceptance {
     /// The code of the finding, as `check` prints it.
     #[spec(example = "docker/unwatched-health", example = "docker/task-resources")]
+    #[serde(serialize_with = "escaped")]
     pub code: String,
     /// The field of the finding; `*` stands for any one name. Without it, every finding of that code is accepted.
     #[spec(example = "services.*.health", example = "services.web.resources")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "escaped")]
     pub path: Option<String>,
     /// Why it is accepted, for whoever reads the spec next.
     #[spec(example = "only on laptops", example = "agreed with the platform team")]
+    #[serde(serialize_with = "escaped")]
     pub reason: String,
 }
 
 fn check_rules(spec: &AppSpec, path: &FieldPath, node: &Node, decoder: &mut Decoder<'_>) {
-    for violation in rules::violations(spec) {
-        let place = nearest(node, path, &violation.path);
-        let problem = decoder.problem(place, &violation.path, violation.message);
-        if let Some(help) = violation.help {
-            problem.help(help);
+    decoder.rules(|decoder| {
+        for (violation, bases) in rules::founded(spec) {
+            if !decoder.is_founded(node, &bases) {
+                continue;
+            }
+            let place = nearest(node, path, &violation.path);
+            let problem = decoder.problem(place, &violation.path, violation.message);
+            if let Some(help) = violation.help {
+                problem.help(help);
+            }
         }
-    }
+    });
 }
 
 /// Returns the place of a field, or of the nearest thing around it that is written.
@@ -167,6 +175,23 @@ impl AppSpec {
             kind: WorkloadKind::Task(task),
         });
         services.chain(tasks)
+    }
+
+    /// Finds a service, or else a task, by its name.
+    pub(crate) fn find(&self, name: &Name) -> Option<Workload<'_>> {
+        let service = self.services.get_key_value(name).map(|(name, service)| Workload {
+            name,
+            template: &service.template,
+            kind: WorkloadKind::Service(service),
+        });
+        let task = || {
+            self.tasks.get_key_value(name).map(|(name, task)| Workload {
+                name,
+                template: &task.template,
+                kind: WorkloadKind::Task(task),
+            })
+        };
+        service.or_else(task)
     }
 }
 

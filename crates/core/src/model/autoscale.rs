@@ -1,7 +1,7 @@
 use serde::Serialize;
 
 use crate::{
-    spec::Spec,
+    spec::{Spec, escaped},
     units::{Cron, Percent, TimeZone, Timespan},
 };
 
@@ -51,6 +51,7 @@ pub struct QueueTarget {
         example = "https://sqs.eu-central-1.amazonaws.com/111122223333/orders",
         example = "https://sqs.eu-central-1.amazonaws.com/111122223333/mails"
     )]
+    #[serde(serialize_with = "escaped")]
     pub url: String,
     /// How many messages a task has to itself.
     #[spec(example = "100", example = "50")]

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
-    spec::Spec,
+    spec::{Spec, escaped},
     units::{AbsolutePath, Memory, MetadataKey, Percent, Timespan},
 };
 
@@ -16,6 +16,7 @@ pub struct EcsBlock {
     /// The Fargate platform version.
     #[spec(example = "1.4.0", example = "LATEST")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "escaped")]
     pub platform_version: Option<String>,
     /// Capacity providers, in place of `launch`.
     #[spec(default)]
@@ -68,6 +69,7 @@ pub enum EcsLaunch {
 pub struct CapacityProvider {
     /// Its name.
     #[spec(example = "FARGATE_SPOT", example = "FARGATE")]
+    #[serde(serialize_with = "escaped")]
     pub name: String,
     /// Its share of tasks beyond the base.
     #[spec(default = 1, example = "3", example = "2")]
@@ -121,18 +123,22 @@ pub struct KubernetesBlock {
     /// Annotations of the workload object.
     #[spec(default)]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(serialize_with = "escaped")]
     pub annotations: BTreeMap<MetadataKey, String>,
     /// Annotations of the pods.
     #[spec(default)]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(serialize_with = "escaped")]
     pub pod_annotations: BTreeMap<MetadataKey, String>,
     /// The priority class of the pods.
     #[spec(example = "high", example = "low")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "escaped")]
     pub priority_class: Option<String>,
     /// The runtime class of the pods.
     #[spec(example = "gvisor", example = "kata")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "escaped")]
     pub runtime_class: Option<String>,
     /// Taints that the pods tolerate.
     #[spec(default)]
@@ -156,10 +162,12 @@ pub struct KubernetesBlock {
 pub struct Toleration {
     /// The key of the taint.
     #[spec(example = "dedicated", example = "spot")]
+    #[serde(serialize_with = "escaped")]
     pub key: String,
     /// The value of the taint; any where nothing is said.
     #[spec(example = "shop", example = "batch")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "escaped")]
     pub value: Option<String>,
     /// The effect of the taint; any where nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -184,6 +192,7 @@ pub struct DockerBlock {
     /// Networks that exist already and that the task joins as well.
     #[spec(default, example = "[shared]", example = "[monitoring]")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(serialize_with = "escaped")]
     pub networks: Vec<String>,
     /// Devices of the host that every container of the task sees, by their path.
     #[spec(default, example = "[/dev/fuse]", example = "[/dev/kvm]")]
@@ -192,6 +201,7 @@ pub struct DockerBlock {
     /// Security options (`seccomp=...`, `apparmor=...`, `no-new-privileges`).
     #[spec(default, example = "[no-new-privileges]", example = "[apparmor=unconfined]")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(serialize_with = "escaped")]
     pub security_options: Vec<String>,
     /// The size of /dev/shm of every container.
     #[spec(example = "128Mi", example = "256Mi")]
@@ -200,9 +210,11 @@ pub struct DockerBlock {
     /// The parent of the containers' control groups.
     #[spec(example = "/straddle", example = "/limited")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "escaped")]
     pub cgroup_parent: Option<String>,
     /// The OCI runtime.
     #[spec(example = "runc", example = "runsc")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "escaped")]
     pub runtime: Option<String>,
 }

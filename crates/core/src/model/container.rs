@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{ConfigFile, CpuAmount, EnvFile, Health, Logging, MemoryAmount, Mount};
 use crate::{
-    spec::{Accepts, Scalar, ScalarError, Spec, Template, spec_scalar},
+    spec::{Accepts, Scalar, ScalarError, Spec, Template, escaped, spec_scalar},
     units::{
         AbsolutePath, Capability, EnvName, ImageRef, Name, Port, PortName, SecretRef, Signal, Sysctl,
         Timespan, User,
@@ -98,6 +98,7 @@ pub struct Container {
     /// Kernel parameters of its namespaces.
     #[spec(default, example = "{net.core.somaxconn: \"1024\"}", example = "{net.core.somaxconn: \"2048\"}")]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(serialize_with = "escaped")]
     pub sysctls: BTreeMap<Sysctl, String>,
     /// Whether a small init process runs first, which passes on signals and reaps zombies.
     #[spec(default)]

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     path::FieldPath,
-    spec::{Accepts, Decoder, Node, ScalarShape, Shape, Spec, Template, code},
+    spec::{Accepts, Decoder, Node, ScalarShape, Shape, Spec, Template, code, escaped},
     units::FileMode,
 };
 
@@ -65,7 +65,7 @@ impl fmt::Debug for LocalFile {
 
 impl Serialize for LocalFile {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.path)
+        escaped(&self.path, serializer)
     }
 }
 
@@ -158,7 +158,7 @@ impl fmt::Debug for EnvFile {
 
 impl Serialize for EnvFile {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.path)
+        escaped(&self.path, serializer)
     }
 }
 

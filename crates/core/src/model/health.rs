@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
-    spec::Spec,
+    spec::{Spec, escaped},
     units::{HttpPath, PortName, StatusRange, Timespan},
 };
 
@@ -31,6 +31,7 @@ pub struct Probe {
     /// A command inside the container that exits with 0 when it is healthy.
     #[spec(example = "[/web, --check]", example = "[/bin/true]")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "escaped")]
     pub exec: Option<Vec<String>>,
     /// A path that answers a GET request when it is healthy.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,10 +51,12 @@ pub struct Probe {
     /// Headers that `http` sends.
     #[spec(default, example = "{Host: shop.example.com}", example = "{Host: localhost}")]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(serialize_with = "escaped")]
     pub headers: BTreeMap<String, String>,
     /// The name that `grpc` asks for.
     #[spec(example = "shop.Web", example = "shop.Api")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "escaped")]
     pub grpc_service: Option<String>,
     /// The time between two checks.
     #[spec(default = Timespan::from_secs(10), example = "5s", example = "15s")]

@@ -1,6 +1,9 @@
 use serde::Serialize;
 
-use crate::{spec::Spec, units::Arn};
+use crate::{
+    spec::{Spec, escaped},
+    units::Arn,
+};
 
 /// Who a task is to other systems.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Spec)]
@@ -14,5 +17,6 @@ pub struct Identity {
     /// The Kubernetes service account.
     #[spec(example = "shop-web", example = "shop-worker")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "escaped")]
     pub service_account: Option<String>,
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
-    spec::Spec,
+    spec::{Spec, escaped},
     units::{Memory, SecretRef},
 };
 
@@ -13,6 +13,7 @@ pub struct Logging {
     /// The driver (`awslogs`, `awsfirelens`, `json-file`, `journald`, ...); the engine's own where nothing is said.
     #[spec(example = "awslogs", example = "json-file")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "escaped")]
     pub driver: Option<String>,
     /// Whether a container waits when its output cannot be taken, or output is dropped.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,6 +25,7 @@ pub struct Logging {
     /// Options of the driver, by the driver's own names.
     #[spec(default, example = "{max-size: 10m}", example = "{max-size: 20m}")]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(serialize_with = "escaped")]
     pub options: BTreeMap<String, String>,
     /// Options of the driver whose values are secrets, by reference.
     #[spec(default)]

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
-    spec::Spec,
+    spec::{Spec, escaped},
     units::{HostName, IpAddress},
 };
 
@@ -13,10 +13,12 @@ pub struct Network {
     /// Subnets of the task (AWS).
     #[spec(default, example = "[subnet-0123456789abcdef0]", example = "[subnet-0fedcba9876543210]")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(serialize_with = "escaped")]
     pub subnets: Vec<String>,
     /// Security groups of the task (AWS).
     #[spec(default, example = "[sg-0123456789abcdef0]", example = "[sg-0fedcba9876543210]")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(serialize_with = "escaped")]
     pub security_groups: Vec<String>,
     /// Whether the task has a public address (AWS).
     #[spec(default)]

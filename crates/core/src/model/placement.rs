@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
-    spec::Spec,
+    spec::{Spec, escaped},
     units::{MetadataKey, Percent},
 };
 
@@ -17,6 +17,7 @@ pub struct Placement {
     /// Attributes (ECS) or labels (Kubernetes) that a node must have.
     #[spec(default, example = "{disk: ssd}", example = "{disk: nvme}")]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(serialize_with = "escaped")]
     pub nodes: BTreeMap<MetadataKey, String>,
     /// The share of tasks on interruptible capacity.
     #[spec(example = "50%", example = "80%")]

@@ -1,7 +1,7 @@
 use serde::Serialize;
 
 use crate::{
-    spec::Spec,
+    spec::{Spec, escaped},
     units::{Percent, Timespan},
 };
 
@@ -42,6 +42,7 @@ pub struct Rollout {
     /// Alarms that fail a rollout (CloudWatch alarm names on ECS).
     #[spec(default, example = "[shop-5xx]", example = "[shop-latency]")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(serialize_with = "escaped")]
     pub alarms: Vec<String>,
 }
 

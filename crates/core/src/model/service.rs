@@ -1,7 +1,7 @@
 use serde::Serialize;
 
 use super::{Autoscale, Container, Expose, Rollout, TaskTemplate};
-use crate::spec::Spec;
+use crate::spec::{Spec, escaped};
 
 /// What runs all the time: a number of equal tasks, kept at that number and replaced by rolling updates.
 #[derive(Clone, Debug, PartialEq, Serialize, Spec)]
@@ -78,6 +78,7 @@ pub struct Discovery {
     /// The namespace in which the name stands (Cloud Map, Service Connect).
     #[spec(example = "shop.internal", example = "internal")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "escaped")]
     pub namespace: Option<String>,
 }
 

@@ -7,7 +7,7 @@ use super::{
     RuntimePlatform,
 };
 use crate::{
-    spec::Spec,
+    spec::{Spec, escaped},
     units::{MetadataKey, Name, Timespan},
 };
 
@@ -41,10 +41,12 @@ pub struct TaskTemplate {
     /// Labels on what runs: container labels on Docker and ECS, pod labels on Kubernetes.
     #[spec(default)]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(serialize_with = "escaped")]
     pub labels: BTreeMap<MetadataKey, String>,
     /// Tags on the engine's own objects, for cost and ownership: AWS resource tags, annotations on Kubernetes.
     #[spec(default)]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(serialize_with = "escaped")]
     pub tags: BTreeMap<MetadataKey, String>,
     /// What only Amazon ECS knows.
     #[serde(skip_serializing_if = "Option::is_none")]

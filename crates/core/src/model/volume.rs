@@ -1,7 +1,7 @@
 use serde::Serialize;
 
 use crate::{
-    spec::Spec,
+    spec::{Spec, escaped},
     units::{AbsolutePath, Arn, Memory, Name},
 };
 
@@ -15,6 +15,7 @@ pub struct Volume {
     /// The class of a persistent volume: a storage class on Kubernetes, a driver on Docker.
     #[spec(example = "gp3", example = "local")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "escaped")]
     pub class: Option<String>,
     /// Space that comes and goes with each task, shared by its containers.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,6 +33,7 @@ pub struct Volume {
     /// A volume that exists already on the engine, by its name there: a claim on Kubernetes, a volume on Docker.
     #[spec(example = "shared-data", example = "media")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "escaped")]
     pub existing: Option<String>,
 }
 
@@ -94,10 +96,12 @@ pub enum EphemeralMedium {
 pub struct Efs {
     /// The file system.
     #[spec(example = "fs-0123456789abcdef0", example = "fs-0fedcba9876543210")]
+    #[serde(serialize_with = "escaped")]
     pub file_system: String,
     /// The access point through which it is seen.
     #[spec(example = "fsap-0123456789abcdef0", example = "fsap-0fedcba9876543210")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "escaped")]
     pub access_point: Option<String>,
     /// The directory that is seen as its root.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,6 +120,7 @@ pub struct Ebs {
     /// The volume type.
     #[spec(example = "gp3", example = "io2")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "escaped")]
     pub volume_type: Option<String>,
     /// Provisioned operations a second.
     #[spec(example = "3000", example = "4000")]
@@ -128,6 +133,7 @@ pub struct Ebs {
     /// The snapshot that it starts from.
     #[spec(example = "snap-0123456789abcdef0", example = "snap-0fedcba9876543210")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "escaped")]
     pub snapshot: Option<String>,
     /// Whether it is encrypted.
     #[spec(default)]
@@ -135,6 +141,7 @@ pub struct Ebs {
     /// The file system on it.
     #[spec(example = "xfs", example = "ext4")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "escaped")]
     pub file_system: Option<String>,
     /// The role with which ECS manages it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,6 +161,7 @@ pub struct Mount {
     /// The directory of the volume that is seen, in place of the whole.
     #[spec(example = "uploads", example = "avatars")]
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "escaped")]
     pub subpath: Option<String>,
 }
 

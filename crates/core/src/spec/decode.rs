@@ -1,9 +1,10 @@
 //! Reading typed values from nodes, reporting every problem.
 
-use std::io;
+use std::{io, ops::Range};
 
 use super::{
     files::Files,
+    gaps::{Basis, Gaps},
     node::{Entry, Node, Value},
     problem::{Problem, code},
     shape::Shape,
@@ -44,6 +45,9 @@ pub struct Decoder<'a> {
     // The key that the value being read stands under; for problems about what is not there.
     key: Option<Span>,
     scopes: Vec<Scope>,
+    gaps: Option<&'a Gaps>,
+    // Which of the problems are broken rules of the whole.
+    rules: Range<usize>,
 }
 
 /// A struct around the value being read.
@@ -56,7 +60,7 @@ impl<'a> Decoder<'a> {
     /// Makes a decoder for nodes of these sources.
     #[must_use]
     pub fn new(sources: &'a Sources, files: &'a dyn Files) -> Self {
-        Self { problems: Vec::new(), sources, files, key: None, scopes: Vec::new() }
+        Self { problems: Vec::new(), sources, files, key: None, scopes: Vec::new(), gaps: None, rules: 0..0 }
     }
 
     /// Reports a problem that breaks a rule between fields; what it returns takes a help, more places or another code.
@@ -175,8 +179,27 @@ impl<'a> Decoder<'a> {
         self.scopes.iter().rev()
     }
 
-    pub(crate) fn into_problems(self) -> Vec<Problem> {
-        self.problems
+    /// Sets what could not be read and has something else in its place.
+    pub(crate) fn with_gaps(self, gaps: &'a Gaps) -> Self {
+        Self { gaps: Some(gaps), ..self }
+    }
+
+    /// Tells whether all that a rule looked at could be read.
+    pub(crate) fn is_founded(&self, root: &Node, bases: &[Basis]) -> bool {
+        self.gaps.is_none_or(|gaps| bases.iter().all(|basis| gaps.leave_whole(root, basis)))
+    }
+
+    /// Checks the rules of the whole spec, once everything was read.
+    pub(crate) fn rules(&mut self, check: impl FnOnce(&mut Self)) {
+        let before = self.problems.len();
+        check(self);
+        self.rules = before..self.problems.len();
+    }
+
+    /// Returns what could not be read, and the broken rules of the whole.
+    pub(crate) fn into_problems(mut self) -> (Vec<Problem>, Vec<Problem>) {
+        let rules = self.problems.drain(self.rules).collect();
+        (self.problems, rules)
     }
 }
 

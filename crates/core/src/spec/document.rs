@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use super::{
     decode::{Decoder, Spec},
     files::{Files, NoFiles},
+    gaps::Gaps,
     interpolate::{NoVariables, Variables, interpolate},
     merge::merge,
     node::{Entry, Map, Node, Value},
     problem::{Problem, Problems},
-    shape::{Field, Shape},
+    shape::Shape,
     source::{Place, Source, Sources, Span},
     tree,
 };
@@ -75,18 +76,71 @@ pub fn load<T: Spec>(inputs: &Inputs<'_>) -> Result<Loaded<T>, Problems> {
     T::normalize(&mut root, None);
     let mut decoder = Decoder::new(&sources, inputs.files);
     let value = T::decode(&root, &FieldPath::root(), &mut decoder);
-    problems.extend(decoder.into_problems());
-    let document = Document { root, shape: T::shape, sources };
+    let (own, broken_rules) = decoder.into_problems();
+    let unplaced = problems.len();
+    problems.extend(own);
     match value {
-        Some(value) if problems.is_empty() => Ok(Loaded { value, document }),
-        _ => {
-            let mut steps = Steps::default();
-            for problem in &mut problems {
-                problem.path =
-                    written(&document.root, &problem.path, |node, segment| steps.step(node, segment));
-            }
-            Err(Problems::new(problems, document.sources))
+        Some(value) if problems.is_empty() => {
+            Ok(Loaded { value, document: Document { root, shape: T::shape, sources } })
         }
+        _ => {
+            if problems.is_empty() {
+                problems = broken_rules;
+                shorten(&root, &mut problems);
+            } else {
+                shorten_and_check::<T>(&mut root, &mut problems, unplaced, &sources, inputs.files);
+            }
+            Err(Problems::new(problems, sources))
+        }
+    }
+}
+
+/// How often what cannot be read is taken out before the rules are given up; each time reaches one step further out.
+const MAX_MENDS: usize = 8;
+/// With more problems than that, the rules between fields have nothing to go by.
+const MAX_MENDED: usize = 1000;
+
+/// Adds the broken rules between those fields that can be read: all mistakes of a file are told at once.
+///
+/// The first `unplaced` problems were found before short forms were written out.
+fn shorten_and_check<T: Spec>(
+    root: &mut Node,
+    problems: &mut Vec<Problem>,
+    unplaced: usize,
+    sources: &Sources,
+    files: &dyn Files,
+) {
+    let mut full = problems.clone();
+    shorten(root, problems);
+    if full.len() > MAX_MENDED {
+        return;
+    }
+    // What was found before short forms were written out is found again by its place.
+    for problem in &mut full[..unplaced] {
+        problem.path = FieldPath::root();
+    }
+    let (mut gaps, shape, mut own) = (Gaps::default(), T::shape(), full);
+    for _ in 0..MAX_MENDS {
+        if !gaps.mend(root, &shape, &own) {
+            return;
+        }
+        let mut decoder = Decoder::new(sources, files).with_gaps(&gaps);
+        T::decode(root, &FieldPath::root(), &mut decoder);
+        let (again, mut broken_rules) = decoder.into_problems();
+        if again.is_empty() {
+            shorten(root, &mut broken_rules);
+            problems.append(&mut broken_rules);
+            return;
+        }
+        own = again;
+    }
+}
+
+/// Leaves out the steps of paths that the user did not write.
+fn shorten(root: &Node, problems: &mut [Problem]) {
+    let mut steps = Steps::default();
+    for problem in problems {
+        problem.path = written(root, &problem.path, |node, segment| steps.step(node, segment));
     }
 }
 
@@ -176,23 +230,9 @@ impl Document {
             }
             full.push(segment.clone());
             node = node.and_then(|node| step(node, segment)).map(|(next, _)| next);
-            shape = shape.and_then(|shape| below(&shape, segment));
+            shape = shape.and_then(|shape| shape.below(segment));
         }
         full.into_iter().collect()
-    }
-}
-
-/// Goes one step down in a shape.
-fn below(shape: &Shape, segment: &Segment) -> Option<Shape> {
-    let field = |fields: &[Field], key: &str| {
-        fields.iter().find(|field| field.key == key).map(|field| (field.shape)())
-    };
-    match (shape, segment) {
-        (Shape::Struct(shape), Segment::Key(key)) => field(&shape.fields, key),
-        (Shape::Tagged(shape), Segment::Key(key)) => field(&shape.cases, key),
-        (Shape::Map { value, .. }, Segment::Key(_)) => Some(value()),
-        (Shape::List(item), Segment::Index(_)) => Some(item()),
-        _ => None,
     }
 }
 

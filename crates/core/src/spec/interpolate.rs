@@ -1,6 +1,6 @@
 //! Filling in `${VARIABLES}`.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
 use super::{
     node::{Node, Style, Value},
@@ -139,7 +139,10 @@ fn may_expand(node: &Node) -> bool {
 }
 
 /// Writes a text so that reading it as part of a spec gives the text back.
-pub(crate) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains('$') {
+        return Cow::Borrowed(text);
+    }
     let mut escaped = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
@@ -148,7 +151,7 @@ pub(crate) fn escape(text: &str) -> String {
             escaped.push('$');
         }
     }
-    escaped
+    Cow::Owned(escaped)
 }
 
 /// Something that cannot be filled in.

@@ -32,6 +32,7 @@ mod builtin;
 mod decode;
 mod document;
 mod files;
+mod gaps;
 mod hint;
 mod interpolate;
 mod json;
@@ -71,10 +72,11 @@ pub use self::{
     template::{Address, Part, Template},
     text::Text,
 };
+pub(crate) use self::{gaps::Basis, text::escaped};
 pub use crate::spec_scalar;
 
 /// Quotes what the user wrote, on one line and not too long.
-fn show(text: &str) -> String {
+pub(crate) fn show(text: &str) -> String {
     const MAX_CHARACTERS: usize = 60;
     let mut shown: String = text.chars().take(MAX_CHARACTERS).collect();
     if shown.len() < text.len() {

@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::{
     decode::Decoder,
+    interpolate,
     node::{Node, Style, Value},
     problem::code,
     shape::{ScalarShape, Shape},
@@ -221,7 +222,7 @@ pub fn serialize_scalar<T: Scalar, S: Serializer>(value: &T, serializer: S) -> R
     {
         return serializer.serialize_bool(value);
     }
-    text.serialize(serializer)
+    interpolate::escape(&text).serialize(serializer)
 }
 
 /// Reads a scalar type from its text.

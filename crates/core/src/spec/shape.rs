@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 
 use super::{node::Node, scalar::Accepts, yaml};
+use crate::path::Segment;
 
 /// The accepted form of a value.
 ///
@@ -51,6 +52,22 @@ impl Shape {
             Self::Struct(shape) => shape.doc,
             Self::Tagged(shape) => shape.doc,
             Self::List(_) | Self::Map { .. } => "",
+        }
+    }
+}
+
+impl Shape {
+    /// Goes one step down; `None` where nothing can stand there.
+    pub(crate) fn below(&self, segment: &Segment) -> Option<Self> {
+        let field = |fields: &[Field], key: &str| {
+            fields.iter().find(|field| field.key == key).map(|field| (field.shape)())
+        };
+        match (self, segment) {
+            (Self::Struct(shape), Segment::Key(key)) => field(&shape.fields, key),
+            (Self::Tagged(shape), Segment::Key(key)) => field(&shape.cases, key),
+            (Self::Map { value, .. }, Segment::Key(_)) => Some(value()),
+            (Self::List(item), Segment::Index(_)) => Some(item()),
+            _ => None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Free text, and free text that refers to services.
 
-use std::{fmt, ops::Deref, str::FromStr};
+use std::{borrow::Cow, collections::BTreeMap, fmt, ops::Deref, str::FromStr};
 
 use serde::{Serialize, Serializer};
 
@@ -76,6 +76,56 @@ impl Serialize for Text {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         interpolate::escape(&self.0).serialize(serializer)
     }
+}
+
+/// Texts that are written in the syntax of specs.
+pub(crate) trait Escape {
+    /// The same with `$$` for every `$` that would begin something else.
+    type Escaped<'a>: Serialize
+    where
+        Self: 'a;
+
+    /// Returns the texts as they are written.
+    fn escape(&self) -> Self::Escaped<'_>;
+}
+
+impl Escape for String {
+    type Escaped<'a> = Cow<'a, str>;
+
+    fn escape(&self) -> Cow<'_, str> {
+        interpolate::escape(self)
+    }
+}
+
+impl<T: Escape + 'static> Escape for Option<T> {
+    type Escaped<'a> = Option<T::Escaped<'a>>;
+
+    fn escape(&self) -> Self::Escaped<'_> {
+        self.as_ref().map(T::escape)
+    }
+}
+
+impl<T: Escape + 'static> Escape for Vec<T> {
+    type Escaped<'a> = Vec<T::Escaped<'a>>;
+
+    fn escape(&self) -> Self::Escaped<'_> {
+        self.iter().map(T::escape).collect()
+    }
+}
+
+impl<K: Serialize + Ord + 'static, T: Escape + 'static> Escape for BTreeMap<K, T> {
+    type Escaped<'a> = BTreeMap<&'a K, T::Escaped<'a>>;
+
+    fn escape(&self) -> Self::Escaped<'_> {
+        self.iter().map(|(key, value)| (key, value.escape())).collect()
+    }
+}
+
+/// Serializes texts of the model in the syntax of specs, so that reading them gives them back; for `serialize_with`.
+///
+/// Keys of maps are not escaped: nothing is filled in there.
+pub(crate) fn escaped<T: Escape, S: Serializer>(texts: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    texts.escape().serialize(serializer)
 }
 
 /// Reports a node that is no scalar.

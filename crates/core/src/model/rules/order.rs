@@ -6,6 +6,9 @@ use crate::{
     path::FieldPath,
 };
 
+/// How many names a help lists.
+pub(super) const MAX_LISTED: usize = 8;
+
 /// Checks `after` between services and tasks.
 pub(super) fn order(found: &mut Found, app: &AppSpec) {
     let root = FieldPath::root();
@@ -16,6 +19,8 @@ pub(super) fn order(found: &mut Found, app: &AppSpec) {
                 root.child("tasks").child(name.as_str()),
                 format!("`{name}` is a service already"),
             )
+            // A name stands there, whatever else is wrong.
+            .only_by([])
             .help("give one of them another name");
     }
     let mut edges: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -23,14 +28,16 @@ pub(super) fn order(found: &mut Found, app: &AppSpec) {
         for (target, condition) in &workload.template.after {
             let path = workload.path().child("after").child(target.as_str());
             edges.entry(workload.name.as_str()).or_default().push(target.as_str());
-            let Some(other) = app.workloads().find(|other| other.name == target) else {
+            let Some(other) = app.find(target) else {
                 let known: Vec<&str> = app
                     .workloads()
                     .map(|other| other.name.as_str())
                     .filter(|name| *name != workload.name.as_str())
+                    .take(MAX_LISTED + 1)
                     .collect();
                 found
                     .add("after-target", path, format!("there is no service or task `{target}`"))
+                    .by(["services", "tasks"].map(|section| root.child(section).child(target.as_str())))
                     .help(list(&known));
                 continue;
             };
@@ -61,13 +68,15 @@ pub(super) fn order(found: &mut Found, app: &AppSpec) {
         }
     }
     for name in cycle(&edges) {
-        if let Some(workload) = app.workloads().find(|workload| workload.name.as_str() == name) {
+        if let Some(workload) = name.parse().ok().and_then(|name| app.find(&name)) {
             found
                 .add(
                     "after-cycle",
                     workload.path().child("after"),
                     format!("`{name}` waits for itself, by way of what it waits for"),
                 )
+                // What could be read goes round already.
+                .only_by([])
                 .help("remove one `after` of the circle");
         }
     }
@@ -114,8 +123,8 @@ pub(super) fn list(known: &[&str]) -> String {
     match known {
         [] => "there is nothing else".to_owned(),
         _ => {
-            let names: Vec<String> = known.iter().take(8).map(|name| format!("`{name}`")).collect();
-            format!("there is {}{}", names.join(", "), if known.len() > 8 { ", ..." } else { "" })
+            let names: Vec<String> = known.iter().take(MAX_LISTED).map(|name| format!("`{name}`")).collect();
+            format!("there is {}{}", names.join(", "), if known.len() > MAX_LISTED { ", ..." } else { "" })
         }
     }
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::{Found, order::list};
+use super::{Found, order::list, task::ports_of};
 use crate::{
     model::{AppSpec, Autoscale, Protocol, Rollout, RolloutStrategy, Scheme, Service, ServiceMode},
     path::FieldPath,
@@ -13,6 +13,7 @@ pub(super) fn service(found: &mut Found, path: &FieldPath, service: &Service) {
     if service.replicas.is_some() && service.autoscale.is_some() {
         found
             .add("replicas-mode", path.child("replicas"), "`replicas` and `autoscale` exclude each other")
+            .only_by([])
             .help("keep `autoscale`, which has `min` and `max`, or `replicas`");
     }
     if service.mode == ServiceMode::Daemon {
@@ -26,6 +27,7 @@ pub(super) fn service(found: &mut Found, path: &FieldPath, service: &Service) {
                         path.child(key),
                         format!("a daemon runs once on every node, so it has no `{key}`"),
                     )
+                    .only_by([])
                     .help(format!("remove `{key}` or `mode`"));
             }
         }
@@ -38,15 +40,15 @@ pub(super) fn service(found: &mut Found, path: &FieldPath, service: &Service) {
 }
 
 fn autoscale(found: &mut Found, path: &FieldPath, scale: &Autoscale) {
-    let mut bad = |path: FieldPath, message: String, help: &str| {
+    let bad = |found: &mut Found, path: FieldPath, message: &str, help: &str| {
         found.add("autoscale-bounds", path, message).help(help);
     };
+    let min_and_max = |path: &FieldPath| ["min", "max"].map(|key| path.child(key));
     if scale.max == 0 || scale.min > scale.max {
-        bad(
-            path.child("max"),
-            format!("`max` {} is below what can run", scale.max),
-            "write at least 1, and at least `min`",
-        );
+        found
+            .add("autoscale-bounds", path.child("max"), format!("`max` {} is below what can run", scale.max))
+            .only_by(min_and_max(path))
+            .help("write at least 1, and at least `min`");
     }
     let measures = [
         scale.cpu.is_some(),
@@ -56,24 +58,26 @@ fn autoscale(found: &mut Found, path: &FieldPath, scale: &Autoscale) {
         !scale.schedules.is_empty(),
     ];
     if !measures.contains(&true) {
-        bad(
-            path.clone(),
-            "nothing says when to scale".to_owned(),
-            "add `cpu: 60%`, or another measure or schedule",
-        );
+        found
+            .add("autoscale-bounds", path.clone(), "nothing says when to scale")
+            .only_by(
+                ["cpu", "memory", "requests_per_minute", "queue", "schedules"].map(|key| path.child(key)),
+            )
+            .help("add `cpu: 60%`, or another measure or schedule");
     }
     for (share, key) in [(scale.cpu, "cpu"), (scale.memory, "memory")] {
         if share.is_some_and(|share| share.tenths() == 0) {
-            bad(path.child(key), "a use of 0% can never be kept".to_owned(), "write a share such as `60%`");
+            bad(found, path.child(key), "a use of 0% can never be kept", "write a share such as `60%`");
         }
     }
     if scale.requests_per_minute == Some(0) {
-        bad(path.child("requests_per_minute"), "0 requests can never be kept".to_owned(), "write at least 1");
+        bad(found, path.child("requests_per_minute"), "0 requests can never be kept", "write at least 1");
     }
     if scale.queue.as_ref().is_some_and(|queue| queue.messages_per_task == 0) {
         bad(
+            found,
             path.child("queue").child("messages_per_task"),
-            "0 messages can never be kept".to_owned(),
+            "0 messages can never be kept",
             "write at least 1",
         );
     }
@@ -81,10 +85,17 @@ fn autoscale(found: &mut Found, path: &FieldPath, scale: &Autoscale) {
         let path = path.child("schedules").index(at);
         match (bounds.min, bounds.max) {
             (None, None) => {
-                bad(path, "the schedule changes nothing".to_owned(), "write `min`, `max` or both");
+                let both = min_and_max(&path);
+                found
+                    .add("autoscale-bounds", path, "the schedule changes nothing")
+                    .only_by(both)
+                    .help("write `min`, `max` or both");
             }
             (Some(min), Some(max)) if min > max => {
-                bad(path.child("max"), format!("`max` {max} is below `min` {min}"), "swap them");
+                found
+                    .add("autoscale-bounds", path.child("max"), format!("`max` {max} is below `min` {min}"))
+                    .only_by(min_and_max(&path))
+                    .help("swap them");
             }
             _ => {}
         }
@@ -92,6 +103,7 @@ fn autoscale(found: &mut Found, path: &FieldPath, scale: &Autoscale) {
 }
 
 fn expose(found: &mut Found, path: &FieldPath, service: &Service) {
+    let service_path = path;
     for (at, expose) in service.expose.iter().enumerate() {
         let path = path.child("expose").index(at);
         let Some((_, port)) = service.template.port(expose.port.as_str()) else {
@@ -110,6 +122,8 @@ fn expose(found: &mut Found, path: &FieldPath, service: &Service) {
             };
             found
                 .add("expose-port", path.child("port"), format!("no container has a port `{}`", expose.port))
+                .by(ports_of(service_path, &service.template))
+                .by_keys(service_path.child("containers"))
                 .help(help);
             continue;
         };
@@ -123,6 +137,8 @@ fn expose(found: &mut Found, path: &FieldPath, service: &Service) {
                         path.child(key),
                         format!("`{key}` needs HTTP, and port `{}` speaks something else", expose.port),
                     )
+                    .by([path.child("port"), path.child("scheme")])
+                    .by(ports_of(service_path, &service.template))
                     .help(format!("remove `{key}`, or write `scheme: http`"));
             }
         }
@@ -131,25 +147,29 @@ fn expose(found: &mut Found, path: &FieldPath, service: &Service) {
 
 /// Checks that no port of the machine is published twice.
 pub(super) fn published(found: &mut Found, app: &AppSpec) {
-    let mut seen = BTreeMap::new();
+    let (mut seen, services) = (BTreeMap::new(), FieldPath::root().child("services"));
     for (name, service) in &app.services {
         for (at, expose) in service.expose.iter().enumerate() {
             let Some(publish) = expose.publish else { continue };
             let protocol =
                 service.template.port(expose.port.as_str()).map_or(Protocol::Tcp, |(_, port)| port.protocol);
-            let path = FieldPath::root()
-                .child("services")
-                .child(name.as_str())
-                .child("expose")
-                .index(at)
-                .child("publish");
-            if let Some(other) = seen.insert((publish, protocol), name) {
+            let service_path = services.child(name.as_str());
+            let here = service_path.child("expose").index(at);
+            let path = here.child("publish");
+            if let Some((other, there)) = seen.insert((publish, protocol), (name, here.clone())) {
                 found
                     .add(
                         "port-twice",
                         path,
                         format!("port {publish} of the machine is published by `{other}` already"),
                     )
+                    .by([here, there])
+                    .by(ports_of(&service_path, &service.template))
+                    .by(app
+                        .services
+                        .get(other)
+                        .into_iter()
+                        .flat_map(|service| ports_of(&services.child(other.as_str()), &service.template)))
                     .help("publish one of them on another port");
             }
         }
@@ -176,6 +196,7 @@ fn rollout(found: &mut Found, path: &FieldPath, rollout: &Rollout, service: &Ser
             )
             .help("write at least 100%");
     }
+    let around = path.parent().unwrap_or_default();
     let (desired, is_rolling) = (service.desired(), rollout.strategy == RolloutStrategy::Rolling);
     let bounds = RollingBounds::of(rollout, desired);
     if is_rolling && service.mode == ServiceMode::Replica && bounds.is_deadlocked(desired) {
@@ -188,6 +209,7 @@ fn rollout(found: &mut Found, path: &FieldPath, rollout: &Rollout, service: &Ser
                     bounds.min_healthy, bounds.max_running
                 ),
             )
+            .by(["replicas", "autoscale", "mode"].map(|key| around.child(key)))
             .help("raise `max_running` or lower `min_healthy`");
     }
     let steps = matches!(rollout.strategy, RolloutStrategy::Linear | RolloutStrategy::Canary);
@@ -199,6 +221,7 @@ fn rollout(found: &mut Found, path: &FieldPath, rollout: &Rollout, service: &Ser
         if given && !allowed {
             found
                 .add("rollout-strategy", path.child(key), format!("`{key}` has no meaning in this strategy"))
+                .by([path.child("strategy")])
                 .help(if steps || key == "bake" {
                     "choose `strategy: blue_green`, `linear` or `canary`"
                 } else {

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Found,
-    order::{cycle, list},
+    order::{MAX_LISTED, cycle, list},
 };
 use crate::{
     model::{
@@ -19,6 +19,7 @@ pub(super) fn template(found: &mut Found, path: &FieldPath, app: &AppSpec, workl
     if template.containers.is_empty() {
         found
             .add("container-missing", path.clone(), "there is no container")
+            .only_by([path.child("containers")])
             .help("add `image: name:tag`, or `containers:`");
         return;
     }
@@ -29,6 +30,8 @@ pub(super) fn template(found: &mut Found, path: &FieldPath, app: &AppSpec, workl
                 path.child("containers"),
                 "no container is essential, so the task would never be seen to end",
             )
+            .only_by(essential(path, template))
+            .by_keys(path.child("containers"))
             .help("leave `essential` out of one of them");
     }
     for (value, key) in [(template.stop.grace, "grace"), (template.stop.drain, "drain")] {
@@ -48,16 +51,17 @@ pub(super) fn template(found: &mut Found, path: &FieldPath, app: &AppSpec, workl
 
 fn dependencies(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
     let mut edges: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let containers = path.child("containers");
     for (name, container) in &template.containers {
         for (target, condition) in &container.depends_on {
-            let path =
-                path.child("containers").child(name.as_str()).child("depends_on").child(target.as_str());
+            let path = containers.child(name.as_str()).child("depends_on").child(target.as_str());
             edges.entry(name.as_str()).or_default().push(target.as_str());
             let Some(other) = template.containers.get(target) else {
                 let known: Vec<&str> =
                     template.containers.keys().filter(|other| *other != name).map(Name::as_str).collect();
                 found
                     .add("depends-target", path, format!("there is no container `{target}` in this task"))
+                    .by([containers.child(target.as_str())])
                     .help(if known.is_empty() {
                         "services are awaited with `after`".to_owned()
                     } else {
@@ -72,6 +76,7 @@ fn dependencies(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
                         path,
                         format!("`{target}` has no health check, so it would never be healthy"),
                     )
+                    .by([containers.child(target.as_str()).child("health")])
                     .help(format!("add `health:` to `{target}`, or write `start`")),
                 Condition::Complete | Condition::Success if template.is_essential(target.as_str()) => found
                     .add(
@@ -81,6 +86,7 @@ fn dependencies(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
                             "`{target}` is essential: the task ends with it, before anything could follow"
                         ),
                     )
+                    .by([containers.child(target.as_str()).child("essential")])
                     .help(format!("write `essential: false` for `{target}`")),
                 _ => {}
             }
@@ -90,11 +96,29 @@ fn dependencies(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
         found
             .add(
                 "depends-cycle",
-                path.child("containers").child(name).child("depends_on"),
+                containers.child(name).child("depends_on"),
                 format!("`{name}` waits for itself, by way of what it waits for"),
             )
+            // What could be read goes round already.
+            .only_by([])
             .help("remove one `depends_on` of the circle");
     }
+}
+
+/// Returns what decides which containers are essential.
+fn essential<'t>(path: &FieldPath, template: &'t TaskTemplate) -> impl Iterator<Item = FieldPath> + use<'t> {
+    let containers = path.child("containers");
+    let each = template.containers.keys().map(move |name| containers.child(name.as_str()));
+    each.flat_map(|container| ["essential", "depends_on"].map(|key| container.child(key)))
+}
+
+/// Returns where the ports of a task stand.
+pub(super) fn ports_of<'t>(
+    path: &FieldPath,
+    template: &'t TaskTemplate,
+) -> impl Iterator<Item = FieldPath> + use<'t> {
+    let containers = path.child("containers");
+    template.containers.keys().map(move |name| containers.child(name.as_str()).child("ports"))
 }
 
 fn ports(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
@@ -102,17 +126,19 @@ fn ports(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
     for (container, value) in &template.containers {
         for (at, port) in value.ports.iter().enumerate() {
             let path = path.child("containers").child(container.as_str()).child("ports").index(at);
-            if let Some(other) = numbers.insert((port.port, port.protocol), container) {
+            let here = (container, path.clone());
+            if let Some((other, there)) = numbers.insert((port.port, port.protocol), here.clone()) {
                 found
                     .add(
                         "port-twice",
                         path.child("port"),
                         format!("port {}/{} is taken by container `{other}`", port.port, port.protocol),
                     )
+                    .by([path.child("protocol"), there.child("port"), there.child("protocol")])
                     .help("containers of a task share one network: each port is one container's");
             }
             if let Some(name) = &port.name
-                && let Some(other) = names.insert(name, container)
+                && let Some((other, there)) = names.insert(name, here)
             {
                 found
                     .add(
@@ -120,6 +146,7 @@ fn ports(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
                         path.child("name"),
                         format!("a port of container `{other}` has the name `{name}` already"),
                     )
+                    .by([there.child("name")])
                     .help("names of ports are unique in a task");
             }
         }
@@ -139,6 +166,7 @@ fn resources(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
                         path.child("cpu").child("reservation"),
                         "the reservation is above the limit",
                     )
+                    .only_by([path.child("cpu")])
                     .help("raise the limit");
             }
         }
@@ -152,11 +180,14 @@ fn resources(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
                         path.child("memory").child("reservation"),
                         "the reservation is above the limit",
                     )
+                    .only_by([path.child("memory")])
                     .help("raise the limit");
             }
         }
     }
     let Some(task) = &template.resources else { return };
+    let containers = path.child("containers");
+    let each = template.containers.keys().map(|name| containers.child(name.as_str()));
     let path = path.child("resources");
     if let (Some(sum), Some(own)) = (cpu, task.cpu)
         && sum > own
@@ -167,6 +198,7 @@ fn resources(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
                 path.child("cpu"),
                 format!("the containers reserve {sum} of the task's {own}"),
             )
+            .by(each.clone().map(|container| container.child("cpu")))
             .help("raise it, or lower theirs");
     }
     if let (Some(sum), Some(own)) = (memory, task.memory)
@@ -178,6 +210,7 @@ fn resources(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
                 path.child("memory"),
                 format!("the containers reserve {sum} of the task's {own}"),
             )
+            .by(each.clone().map(|container| container.child("memory")))
             .help("raise it, or lower theirs");
     }
 }
@@ -190,6 +223,8 @@ fn container(found: &mut Found, path: &FieldPath, app: &AppSpec, container: &Con
                 path.child("secrets").child(name.as_str()),
                 format!("`{name}` is set in `env` too"),
             )
+            // Both names stand there, whatever their values are.
+            .only_by([])
             .help("keep one of the two");
     }
     let mut mounts = BTreeSet::new();
@@ -207,6 +242,7 @@ fn container(found: &mut Found, path: &FieldPath, app: &AppSpec, container: &Con
                         path.child(key).child(at.as_str()),
                         format!("something else stands at {at} already"),
                     )
+                    .only_by([])
                     .help("choose another path");
             }
         }
@@ -269,12 +305,14 @@ fn templates(container: &Container, path: &FieldPath, mut each: impl FnMut(&Temp
 }
 
 fn references(found: &mut Found, app: &AppSpec, template: &Template, path: &FieldPath) {
+    let services = FieldPath::root().child("services");
     for part in template.parts() {
         let Part::Service { name, what } = part else { continue };
         let Some(service) = app.services.get(name.as_str()) else {
-            let known: Vec<&str> = app.services.keys().map(Name::as_str).collect();
+            let known: Vec<&str> = app.services.keys().map(Name::as_str).take(MAX_LISTED + 1).collect();
             found
                 .add("service-reference", path.clone(), format!("there is no service `{name}`"))
+                .by([services.child(name.as_str())])
                 .help(list(&known));
             continue;
         };
@@ -286,6 +324,8 @@ fn references(found: &mut Found, app: &AppSpec, template: &Template, path: &Fiel
                     path.clone(),
                     format!("service `{name}` has no port, so it cannot be reached"),
                 )
+                .by(ports_of(&services.child(name.as_str()), &service.template))
+                .by_keys(services.child(name.as_str()).child("containers"))
                 .help(format!("add `ports:` to `{name}`"));
             continue;
         }
@@ -294,6 +334,7 @@ fn references(found: &mut Found, app: &AppSpec, template: &Template, path: &Fiel
             Address::Port(None) if ports.len() == 1 => {}
             Address::Port(None) => found
                 .add("service-reference", path.clone(), format!("service `{name}` has {} ports", ports.len()))
+                .by(ports_of(&services.child(name.as_str()), &service.template))
                 .help(format!("write `${{service.{name}.port.NAME}}`")),
             Address::Port(Some(port)) => {
                 if service.template.port(port).is_none() {
@@ -305,6 +346,8 @@ fn references(found: &mut Found, app: &AppSpec, template: &Template, path: &Fiel
                             path.clone(),
                             format!("service `{name}` has no port `{port}`"),
                         )
+                        .by(ports_of(&services.child(name.as_str()), &service.template))
+                        .by_keys(services.child(name.as_str()).child("containers"))
                         .help(list(&names));
                 }
             }
@@ -313,21 +356,23 @@ fn references(found: &mut Found, app: &AppSpec, template: &Template, path: &Fiel
 }
 
 fn health(found: &mut Found, path: &FieldPath, container: &Container, health: &Health) {
-    probe(found, path, container, &health.probe);
+    let ports = path.parent().unwrap_or_default().child("ports");
+    probe(found, path, &ports, container, &health.probe);
     for (special, key) in
         [(&health.startup, "startup"), (&health.readiness, "readiness"), (&health.liveness, "liveness")]
     {
         if let Some(special) = special {
-            probe(found, &path.child(key), container, special);
+            probe(found, &path.child(key), &ports, container, special);
         }
     }
 }
 
-fn probe(found: &mut Found, path: &FieldPath, container: &Container, probe: &Probe) {
+fn probe(found: &mut Found, path: &FieldPath, ports: &FieldPath, container: &Container, probe: &Probe) {
     let kinds = probe.kinds();
     if kinds.is_empty() {
         found
             .add("health-kind", path.clone(), "nothing says how to check")
+            .only_by(["exec", "http", "tcp", "grpc"].map(|kind| path.child(kind)))
             .help("add `exec: [command]`, `http: /path`, `tcp: port` or `grpc: port`");
     }
     if probe.exec.as_ref().is_some_and(Vec::is_empty) {
@@ -349,6 +394,7 @@ fn probe(found: &mut Found, path: &FieldPath, container: &Container, probe: &Pro
                     path.child(key),
                     format!("`{key}` belongs to `{kind}`, which is not here"),
                 )
+                .by([path.child(kind)])
                 .help(format!("add `{kind}:`, or remove `{key}`"));
         }
     }
@@ -365,6 +411,7 @@ fn probe(found: &mut Found, path: &FieldPath, container: &Container, probe: &Pro
             };
             found
                 .add("health-port", path.child(key), format!("the container has no port `{port}`"))
+                .by([ports.clone()])
                 .help(help);
         }
     }
@@ -378,6 +425,7 @@ fn probe(found: &mut Found, path: &FieldPath, container: &Container, probe: &Pro
                     container.ports.len()
                 ),
             )
+            .by([path.child("port"), ports.clone()])
             .help(if names.is_empty() {
                 "name the port, and write `port: NAME`".to_owned()
             } else {
@@ -412,6 +460,7 @@ pub(super) fn volume(found: &mut Found, path: &FieldPath, volume: &Volume) {
     if let [first, second, ..] = kinds[..] {
         found
             .add("volume-kind", path.child(second), format!("a volume is `{first}` or `{second}`, not both"))
+            .only_by([])
             .help("keep one of them");
     }
     for (given, key) in [(volume.size.is_some(), "size"), (volume.class.is_some(), "class")] {
@@ -422,6 +471,7 @@ pub(super) fn volume(found: &mut Found, path: &FieldPath, volume: &Volume) {
                     path.child(key),
                     format!("`{key}` belongs to a persistent volume, and this one is `{kind}`"),
                 )
+                .by([path.child(*kind)])
                 .help(format!("remove `{key}`"));
         }
     }
