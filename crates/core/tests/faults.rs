@@ -110,7 +110,7 @@ fn migrations(bench: &Bench) -> usize {
     let events = bench.run(orchestrator.events(&bench.scope, since)).unwrap();
     let events: Vec<_> = bench.run(events.collect());
     let is_start = |event: &&straddle_core::orchestrator::EngineEvent| {
-        event.workload == "migrate" && event.what == "start"
+        event.workload.as_deref() == Some("migrate") && event.what == "start"
     };
     events.iter().map(|event| event.as_ref().unwrap()).filter(is_start).count()
 }
