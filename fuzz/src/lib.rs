@@ -6,8 +6,8 @@ use serde_json::Value as Json;
 use straddle_core::{
     path::FieldPath,
     spec::{
-        self, Decoder, Files, Format, Inputs, Loaded, MAX_PROBLEMS, Node, Problems, Shape,
-        Source, Sources, Spec, Value,
+        self, Decoder, Files, Format, Inputs, Loaded, MAX_PROBLEMS, Node, Problems, Shape, Source, Sources,
+        Spec, Value,
     },
 };
 

@@ -40,8 +40,10 @@ fuzz_target!(|text: &str| {
     // Two files never fill in anything differently from one.
     let text = text.replace('$', "S");
     let sources: Vec<Source> = text.split("\n===\n").take(4).map(|text| Source::new("fuzz", text)).collect();
-    let each: Result<Vec<Json>, _> =
-        sources.iter().map(|source| load::<Anything>(std::slice::from_ref(source)).map(|read| read.value.0)).collect();
+    let each: Result<Vec<Json>, _> = sources
+        .iter()
+        .map(|source| load::<Anything>(std::slice::from_ref(source)).map(|read| read.value.0))
+        .collect();
     match (each, load::<Anything>(&sources)) {
         (Ok(each), Ok(merged)) => {
             let mut expected = each[0].clone();
