@@ -39,7 +39,7 @@ tools_ensure() {
     echo "Rust is needed: https://rustup.rs" >&2
     return 1
   }
-  packages_ensure curl docker-registry gcc libc6-dev shellcheck
+  packages_ensure curl docker-registry g++ gcc libc6-dev shellcheck
   cargo --version
 }
 

@@ -27,7 +27,8 @@ pub(crate) struct Project {
     /// Where the user stands.
     folder: PathBuf,
     files: Vec<SpecFile>,
-    stdin: Mutex<Option<Source>>,
+    /// What was read of each file: a pipe gives it only once, and several targets shall see the same.
+    read: Mutex<Vec<Option<Source>>>,
 }
 
 #[derive(Debug)]
@@ -49,7 +50,8 @@ impl Project {
     pub(crate) fn find(folder: &Path, named: &[String]) -> Result<Self, Failure> {
         let files =
             if named.is_empty() { vec![SpecFile::Path(search(folder)?)] } else { given(folder, named)? };
-        Ok(Self { folder: folder.to_owned(), files, stdin: Mutex::new(None) })
+        let read = Mutex::new(vec![None; files.len()]);
+        Ok(Self { folder: folder.to_owned(), files, read })
     }
 
     /// Returns where the project's configuration is looked for first: the folder of the first file.
@@ -90,7 +92,7 @@ impl Project {
         variables: &BTreeMap<String, String>,
         shell: &Shell,
     ) -> Result<spec::Loaded<T>, Failure> {
-        let specs = self.files.iter().map(|file| self.source(file, shell)).collect::<Result<Vec<_>, _>>()?;
+        let specs = self.sources(shell)?;
         let overlays = target
             .overlays
             .iter()
@@ -106,20 +108,23 @@ impl Project {
         Ok(spec::load(&Inputs { specs: &specs, overlays: &overlays, variables: &variables, files: &files })?)
     }
 
+    fn sources(&self, shell: &Shell) -> Result<Vec<Source>, Failure> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let sources = self.files.iter().zip(read.iter_mut()).map(|(file, read)| match read {
+            Some(source) => Ok(source.clone()),
+            None => Ok(read.insert(self.source(file, shell)?).clone()),
+        });
+        sources.collect()
+    }
+
     fn source(&self, file: &SpecFile, shell: &Shell) -> Result<Source, Failure> {
         match file {
             SpecFile::Path(path) => open(path, &self.folder),
             SpecFile::Stdin => {
-                // Several targets read the same input.
-                let mut stdin = self.stdin.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(source) = &*stdin {
-                    return Ok(source.clone());
-                }
                 let bytes = shell
                     .read_to_end(MAX_SOURCE_BYTES as u64 + 1)
                     .map_err(|error| Failure::usage(format!("standard input cannot be read: {error}")))?;
-                let source = Source::from_bytes("-", &bytes)?;
-                Ok(stdin.insert(source).clone())
+                Ok(Source::from_bytes("-", &bytes)?)
             }
         }
     }

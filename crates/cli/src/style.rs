@@ -3,6 +3,7 @@
 use std::{fmt::Display, time::Duration};
 
 use anstyle::{AnsiColor, Style};
+use straddle_core::spec::is_acted_on;
 
 const BOLD: Style = Style::new().bold();
 const FAINT: Style = Style::new().dimmed();
@@ -106,6 +107,13 @@ pub(crate) fn list(words: &[String]) -> String {
         [one] => one.clone(),
         [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
     }
+}
+
+/// Writes what a terminal would act on as its code.
+pub(crate) fn harmless(text: &str) -> String {
+    text.chars()
+        .map(|c| if is_acted_on(c) { c.escape_unicode().to_string() } else { c.to_string() })
+        .collect()
 }
 
 /// Cuts a text that is too long to be read at a glance.

@@ -1,27 +1,37 @@
 //! The mistakes of a spec, each with the line it stands in.
 
-use straddle_core::spec::{Place, Problem, Problems, Span};
+use straddle_core::spec::{self, MAX_PROBLEMS, Place, Problem, Problems, Span};
 
 use crate::style;
 
 /// How much of a long line is shown before its mistake.
 const BEFORE: usize = 40;
+/// How many problems are shown in full.
+const MAX_SHOWN: usize = 100;
 
 /// Returns the line above all problems: which files have how many.
 pub(crate) fn problems_title(problems: &Problems) -> String {
     let files = files(problems);
     let who = if files.is_empty() { "the spec".to_owned() } else { style::list(&files) };
     let has = if files.len() > 1 { "have" } else { "has" };
-    format!("{who} {has} {}", style::count(problems.len(), "problem"))
+    match problems.is_complete() {
+        true => format!("{who} {has} {}", style::count(problems.len(), "problem")),
+        false => format!("{who} {has} {MAX_PROBLEMS} problems or more"),
+    }
 }
 
 /// Returns every problem with its excerpt.
 pub(crate) fn problems(problems: &Problems, width: usize) -> String {
     let mut text = format!("{} {}\n", style::bad("error:"), problems_title(problems));
     let several = files(problems).len() > 1;
-    for problem in problems {
+    for problem in problems.into_iter().take(MAX_SHOWN) {
         text.push('\n');
         text.push_str(&one(problems, problem, several, width));
+    }
+    let rest = problems.len().saturating_sub(MAX_SHOWN);
+    if rest > 0 {
+        let at_least = if problems.is_complete() { "" } else { "at least " };
+        text.push_str(&format!("\nand {at_least}{rest} more: mend these first, or see -o json\n"));
     }
     text
 }
@@ -38,7 +48,7 @@ fn files(problems: &Problems) -> Vec<String> {
 }
 
 fn shown(source: &str) -> String {
-    if source == "-" { "standard input".to_owned() } else { source.to_owned() }
+    if source == "-" { "standard input".to_owned() } else { style::harmless(source) }
 }
 
 fn one(problems: &Problems, problem: &Problem, several: bool, width: usize) -> String {
@@ -72,12 +82,18 @@ fn excerpt(place: &Place, words: Option<&str>, width: usize) -> String {
     let number = format!("{:>4} | ", place.line);
     let margin = format!("{:>4} | ", "");
     let room = width.saturating_sub(margin.len()).max(20);
-    let column = place.column - 1;
+    // Of a very long line, the place has only a part.
+    let column = place.column - place.text_column;
     let length = place.text.chars().count();
     // A long line is cut around the mistake.
     let from = if length > room && column > BEFORE { column - BEFORE } else { 0 };
-    let line: String =
-        place.text.chars().skip(from).take(room).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line: String = place
+        .text
+        .chars()
+        .skip(from)
+        .take(room)
+        .map(|c| if spec::is_acted_on(c) { ' ' } else { c })
+        .collect();
     let carets =
         "^".repeat((place.end_column - place.column).max(1).min(room.saturating_sub(column - from).max(1)));
     let indent = " ".repeat(column - from);
@@ -125,5 +141,21 @@ mod tests {
             "y".repeat(200)
         );
         insta::assert_snapshot!(shown(&format!("app: shop\n{line}\n"), 80));
+    }
+
+    #[test]
+    fn very_many_are_counted() {
+        let items = |count: usize| "x, ".repeat(count);
+        let text = |count| format!("app: shop\nservices: {{web: {{image: a, ports: [{}]}}}}\n", items(count));
+        let few = shown(&text(103), 100);
+        assert!(
+            few.starts_with("error: - has 103 problems")
+                || few.starts_with("error: standard input has 103 problems"),
+            "{few}"
+        );
+        assert!(few.ends_with("\nand 3 more: mend these first, or see -o json\n"), "{few}");
+        let many = shown(&text(5000), 100);
+        assert!(many.contains("has 1000 problems or more"), "{many}");
+        assert!(many.ends_with("\nand at least 900 more: mend these first, or see -o json\n"), "{many}");
     }
 }

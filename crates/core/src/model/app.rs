@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::{Service, Task, TaskTemplate, Volume, rules};
 use crate::{
-    path::{FieldPath, Segment},
-    spec::{Decoder, Node, Shape, Span, Spec, escaped},
+    path::FieldPath,
+    spec::{Decoder, Node, Shape, Span, Spec, Steps, escaped},
     units::Name,
 };
 
@@ -53,12 +53,13 @@ pub struct Acceptance {
 }
 
 fn check_rules(spec: &AppSpec, path: &FieldPath, node: &Node, decoder: &mut Decoder<'_>) {
+    let mut steps = Steps::default();
     decoder.rules(|decoder| {
         for (violation, bases) in rules::founded(spec) {
-            if !decoder.is_founded(node, &bases) {
+            if !decoder.is_founded(node, &mut steps, &bases) {
                 continue;
             }
-            let place = nearest(node, path, &violation.path);
+            let place = nearest(node, &mut steps, path, &violation.path);
             let problem = decoder.problem(place, &violation.path, violation.message);
             if let Some(help) = violation.help {
                 problem.help(help);
@@ -68,22 +69,16 @@ fn check_rules(spec: &AppSpec, path: &FieldPath, node: &Node, decoder: &mut Deco
 }
 
 /// Returns the place of a field, or of the nearest thing around it that is written.
-fn nearest(root: &Node, base: &FieldPath, path: &FieldPath) -> Span {
+fn nearest<'n>(root: &'n Node, steps: &mut Steps<'n>, base: &FieldPath, path: &FieldPath) -> Span {
     let (mut node, mut place) = (root, root.span);
     for segment in &path.segments()[base.segments().len()..] {
-        match segment {
-            Segment::Key(key) => {
-                let Some(entry) = node.as_map().and_then(|map| map.get(key)) else { break };
-                // The user never wrote an implied key: what is below it stands at the key above.
-                if !entry.implied {
-                    place = entry.key.span;
-                }
-                node = &entry.value;
-            }
-            Segment::Index(at) => {
-                let Some(item) = node.as_list().and_then(|items| items.get(*at)) else { break };
-                (node, place) = (item, item.span);
-            }
+        let Some((next, entry)) = steps.step(node, segment) else { break };
+        node = next;
+        match entry {
+            // The user never wrote an implied key: what is below it stands at the key above.
+            Some(entry) if entry.implied => {}
+            Some(entry) => place = entry.key.span,
+            None => place = node.span,
         }
     }
     if node.text().is_some() { node.span } else { place }

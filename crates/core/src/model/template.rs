@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -91,6 +91,19 @@ impl TaskTemplate {
                 matches!(other.depends_on.get(name), Some(Condition::Complete | Condition::Success))
             })
         })
+    }
+
+    /// Tells whether any container is essential.
+    pub(crate) fn has_essential(&self) -> bool {
+        let mut awaited = BTreeSet::new();
+        for container in self.containers.values() {
+            let exits = |condition: &Condition| matches!(condition, Condition::Complete | Condition::Success);
+            let names = container.depends_on.iter().filter(|(_, condition)| exits(condition));
+            awaited.extend(names.map(|(name, _)| name));
+        }
+        self.containers
+            .iter()
+            .any(|(name, container)| container.essential.unwrap_or_else(|| !awaited.contains(name)))
     }
 
     /// Returns the container and port that a name stands for; port names are unique in a task.

@@ -281,6 +281,9 @@ impl<T: Spec> Spec for Vec<T> {
         };
         let mut values = Some(Self::with_capacity(items.len()));
         for (position, item) in items.iter().enumerate() {
+            if decoder.is_full() {
+                return None;
+            }
             match (decoder.item(item, &path.index(position)), &mut values) {
                 (Some(value), Some(values)) => values.push(value),
                 _ => values = None,
@@ -310,6 +313,9 @@ impl<K: Key + Ord, T: Spec> Spec for BTreeMap<K, T> {
         };
         let mut values = Some(Self::new());
         for entry in map {
+            if decoder.is_full() {
+                return None;
+            }
             let path = path.child(&*entry.key.text);
             let key = match K::parse_key(&entry.key.text) {
                 Ok(key) => Some(key),

@@ -3,10 +3,11 @@
 use std::{io, ops::Range};
 
 use super::{
+    document::Steps,
     files::Files,
     gaps::{Basis, Gaps},
     node::{Entry, Node, Value},
-    problem::{Problem, code},
+    problem::{MAX_PROBLEMS, Problem, code},
     shape::Shape,
     show,
     source::{Place, Sources, Span},
@@ -46,6 +47,8 @@ pub struct Decoder<'a> {
     key: Option<Span>,
     scopes: Vec<Scope>,
     gaps: Option<&'a Gaps>,
+    // A problem too many, which nobody will see.
+    spare: Option<Problem>,
     // Which of the problems are broken rules of the whole.
     rules: Range<usize>,
 }
@@ -60,7 +63,16 @@ impl<'a> Decoder<'a> {
     /// Makes a decoder for nodes of these sources.
     #[must_use]
     pub fn new(sources: &'a Sources, files: &'a dyn Files) -> Self {
-        Self { problems: Vec::new(), sources, files, key: None, scopes: Vec::new(), gaps: None, rules: 0..0 }
+        Self {
+            problems: Vec::new(),
+            sources,
+            files,
+            key: None,
+            scopes: Vec::new(),
+            gaps: None,
+            spare: None,
+            rules: 0..0,
+        }
     }
 
     /// Reports a problem that breaks a rule between fields; what it returns takes a help, more places or another code.
@@ -74,7 +86,12 @@ impl<'a> Decoder<'a> {
     }
 
     /// Reports a problem that was made elsewhere.
+    ///
+    /// After [`MAX_PROBLEMS`], nothing more is kept.
     pub fn report(&mut self, problem: Problem) -> &mut Problem {
+        if self.is_full() {
+            return self.spare.insert(problem);
+        }
         let position = self.problems.len();
         self.problems.push(problem);
         &mut self.problems[position]
@@ -112,6 +129,11 @@ impl<'a> Decoder<'a> {
             .code(code::VARIABLE)
             .help("addresses of services can be used in `env`, and in other texts that say so");
         true
+    }
+
+    /// Tells whether so many problems were found that no more are looked for.
+    pub(crate) fn is_full(&self) -> bool {
+        self.problems.len() >= MAX_PROBLEMS
     }
 
     /// Returns the number of problems so far.
@@ -159,7 +181,10 @@ impl<'a> Decoder<'a> {
         self.within(None, |decoder| T::decode(node, path, decoder))
     }
 
-    fn within<T>(&mut self, key: Option<Span>, read: impl FnOnce(&mut Self) -> T) -> T {
+    fn within<T>(&mut self, key: Option<Span>, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        if self.is_full() {
+            return None;
+        }
         let outer = std::mem::replace(&mut self.key, key);
         let value = read(self);
         self.key = outer;
@@ -185,8 +210,8 @@ impl<'a> Decoder<'a> {
     }
 
     /// Tells whether all that a rule looked at could be read.
-    pub(crate) fn is_founded(&self, root: &Node, bases: &[Basis]) -> bool {
-        self.gaps.is_none_or(|gaps| bases.iter().all(|basis| gaps.leave_whole(root, basis)))
+    pub(crate) fn is_founded<'n>(&self, root: &'n Node, steps: &mut Steps<'n>, bases: &[Basis]) -> bool {
+        self.gaps.is_none_or(|gaps| bases.iter().all(|basis| gaps.leave_whole(root, steps, basis)))
     }
 
     /// Checks the rules of the whole spec, once everything was read.

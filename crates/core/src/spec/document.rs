@@ -11,7 +11,7 @@ use super::{
     node::{Entry, Map, Node, Value},
     problem::{Problem, Problems},
     shape::Shape,
-    source::{Place, Source, Sources, Span},
+    source::{MAX_SOURCE_BYTES, Place, Source, SourceId, Sources, Span},
     tree,
 };
 use crate::path::{FieldPath, Segment};
@@ -57,10 +57,16 @@ pub fn load<T: Spec>(inputs: &Inputs<'_>) -> Result<Loaded<T>, Problems> {
     let mut sources = Sources::default();
     let mut problems = Vec::new();
     let mut merged: Option<Node> = None;
-    let mut all_read = true;
+    let (mut all_read, mut bytes, mut left) = (true, 0, tree::MAX_VALUES);
     for source in inputs.specs.iter().chain(inputs.overlays) {
         let id = sources.add(source.clone());
-        match (tree::parse(source, id, &mut problems), &mut merged) {
+        bytes += source.text.len();
+        if bytes > MAX_SOURCE_BYTES && problems.is_empty() {
+            problems.push(too_large(id));
+            all_read = false;
+            break;
+        }
+        match (tree::parse(source, id, &mut left, &mut problems), &mut merged) {
             (None, _) => all_read = false,
             (Some(node), None) => merged = Some(node),
             (Some(node), Some(base)) => merge(base, node),
@@ -93,6 +99,12 @@ pub fn load<T: Spec>(inputs: &Inputs<'_>) -> Result<Loaded<T>, Problems> {
             Err(Problems::new(problems, sources))
         }
     }
+}
+
+fn too_large(id: SourceId) -> Problem {
+    Problem::new(super::code::LIMIT, "the files of the spec are together larger than 16 MiB")
+        .at(Span::new(id, 0, 0))
+        .with_help("a spec of that size is not read; are these the right files?")
 }
 
 /// How often what cannot be read is taken out before the rules are given up; each time reaches one step further out.
@@ -256,14 +268,18 @@ fn written<'n>(
 
 /// Goes one step down many times: remembers the keys of large maps.
 #[derive(Default)]
-struct Steps<'n> {
+pub(crate) struct Steps<'n> {
     large: HashMap<*const Map, HashMap<&'n str, &'n Entry>>,
 }
 
 impl<'n> Steps<'n> {
     const LARGE: usize = 64;
 
-    fn step(&mut self, node: &'n Node, segment: &Segment) -> Option<(&'n Node, Option<&'n Entry>)> {
+    pub(crate) fn step(
+        &mut self,
+        node: &'n Node,
+        segment: &Segment,
+    ) -> Option<(&'n Node, Option<&'n Entry>)> {
         match (&node.value, segment) {
             (Value::Map(map), Segment::Key(key)) if map.len() > Self::LARGE => {
                 let index = || map.iter().map(|entry| (&*entry.key.text, entry)).collect();

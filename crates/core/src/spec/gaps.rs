@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::{
+    document::Steps,
     node::{Entry, KeyNode, Node, Value},
     problem::{Problem, code},
     shape::{Field, Shape},
@@ -35,7 +36,7 @@ pub(crate) struct Gaps {
 
 impl Gaps {
     /// Tells whether what a rule looked at is what the user meant, as far as it was written.
-    pub(crate) fn leave_whole(&self, root: &Node, basis: &Basis) -> bool {
+    pub(crate) fn leave_whole<'n>(&self, root: &'n Node, steps: &mut Steps<'n>, basis: &Basis) -> bool {
         let (path, below_counts) = match basis {
             Basis::Keys(path) => (path, false),
             Basis::Value(path) => (path, true),
@@ -54,7 +55,7 @@ impl Gaps {
                 return false;
             }
             let Some(segment) = segments.get(length) else { break };
-            node = node.and_then(|node| step(node, segment));
+            node = node.and_then(|node| steps.step(node, segment)).map(|(node, _)| node);
             if node.is_none() && self.open.contains(&above) {
                 return false;
             }
@@ -67,7 +68,7 @@ impl Gaps {
     /// A value that was replaced before and is still no good takes what is around it along. Returns whether anything changed.
     pub(crate) fn mend(&mut self, root: &mut Node, shape: &Shape, problems: &[Problem]) -> bool {
         let mut paths: BTreeMap<FieldPath, bool> = BTreeMap::new();
-        let mut loose = HashSet::new();
+        let (mut loose, mut steps) = (HashSet::new(), Steps::default());
         for problem in problems {
             if problem.path.is_root() {
                 // What a reader of a format finds has a place and no path.
@@ -81,7 +82,7 @@ impl Gaps {
                 path = above;
             }
             let of_key = matches!(problem.code, code::BAD_VALUE | code::DUPLICATE_KEY)
-                && problem.span.is_some_and(|span| is_key(root, &path, span));
+                && problem.span.is_some_and(|span| is_key(root, &mut steps, &path, span));
             *paths.entry(path).or_default() |= of_key || problem.code == code::UNKNOWN_KEY;
         }
         if !loose.is_empty() {
@@ -170,19 +171,13 @@ impl Gaps {
 }
 
 /// Tells whether the key of a path's last step stands at a place.
-fn is_key(root: &Node, path: &FieldPath, span: Span) -> bool {
-    let Some((Segment::Key(key), above)) = path.segments().split_last() else { return false };
-    let node = above.iter().try_fold(root, step);
-    let entry = node.and_then(Node::as_map).and_then(|map| map.get(key));
-    entry.is_some_and(|entry| !entry.implied && entry.key.span == span)
-}
-
-fn step<'n>(node: &'n Node, segment: &Segment) -> Option<&'n Node> {
-    match (&node.value, segment) {
-        (Value::Map(map), Segment::Key(key)) => map.get(key).map(|entry| &entry.value),
-        (Value::List(items), Segment::Index(at)) => items.get(*at),
-        _ => None,
+fn is_key<'n>(root: &'n Node, steps: &mut Steps<'n>, path: &FieldPath, span: Span) -> bool {
+    let (mut node, mut last) = (root, None);
+    for segment in path.segments() {
+        let Some((next, entry)) = steps.step(node, segment) else { return false };
+        (node, last) = (next, entry);
     }
+    last.is_some_and(|entry| !entry.implied && entry.key.span == span)
 }
 
 /// Tells whether something must stand there.

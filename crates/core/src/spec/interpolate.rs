@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
 use super::{
     node::{Node, Style, Value},
-    problem::{Problem, code},
+    problem::{MAX_PROBLEMS, Problem, code},
     show,
     source::{Sources, Span},
     template::{Address, Part},
@@ -77,13 +77,16 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn node(&mut self, node: &mut Node, path: &FieldPath) {
+        if self.problems.len() >= MAX_PROBLEMS {
+            return;
+        }
         match &mut node.value {
             Value::String(text) if text.contains('$') => {
                 match expand(text, self.variables, &mut self.budget) {
                     Ok(parts) if matches!(parts.as_slice(), [Part::Literal(same)] if same == text) => {}
                     Ok(parts) => node.expand(parts),
                     Err(faults) => {
-                        for fault in faults {
+                        for fault in faults.into_iter().take(MAX_PROBLEMS - self.problems.len()) {
                             let mut problem = Problem::new(code::VARIABLE, fault.message)
                                 .at(self.place(node, &fault.range))
                                 .on(path);

@@ -4,13 +4,18 @@ use super::{
     node::{Entry, KeyNode, Map, Node, Style, Value},
     problem::{Problem, code},
     source::{SourceId, Span},
-    tree::{MAX_DEPTH, duplicates, too_deep},
+    tree::{MAX_DEPTH, duplicates, too_deep, too_many},
     yaml,
 };
 
 /// Reads a document; `None` stands for one that cannot be used at all, and then there is a problem.
-pub(crate) fn parse(text: &str, source: SourceId, problems: &mut Vec<Problem>) -> Option<Node> {
-    let mut reader = Reader { text, at: 0, source, depth: 0, problems };
+pub(crate) fn parse(
+    text: &str,
+    source: SourceId,
+    left: &mut usize,
+    problems: &mut Vec<Problem>,
+) -> Option<Node> {
+    let mut reader = Reader { text, at: 0, source, depth: 0, left, problems };
     match reader.document() {
         Ok(node) => Some(node),
         Err(problem) => {
@@ -27,6 +32,7 @@ struct Reader<'t, 'p> {
     at: usize,
     source: SourceId,
     depth: usize,
+    left: &'p mut usize,
     problems: &'p mut Vec<Problem>,
 }
 
@@ -40,7 +46,12 @@ impl<'t> Reader<'t, '_> {
     }
 
     fn value(&mut self) -> Read<Node> {
-        match self.next() {
+        let next = self.next();
+        let Some(left) = self.left.checked_sub(1) else {
+            return Err(Box::new(too_many(self.span(self.at, self.at))));
+        };
+        *self.left = left;
+        match next {
             Some(b'{') => self.nested(Self::object),
             Some(b'[') => self.nested(Self::array),
             Some(b'"') => {

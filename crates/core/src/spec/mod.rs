@@ -64,7 +64,7 @@ pub use self::{
     interpolate::{Layered, NoVariables, Variables},
     leaf::{Leaf, LeafSegment, check, leaves},
     node::{Entry, KeyNode, Map, Node, Style, Value},
-    problem::{Problem, Problems, code},
+    problem::{MAX_PROBLEMS, Problem, Problems, code, is_acted_on},
     scalar::{Accepts, Key, Scalar, ScalarError, decode_scalar, scalar_shape, serialize_scalar},
     schema::schema,
     shape::{ChoiceOption, ChoiceShape, Field, Inline, ScalarShape, Shape, StructShape, TaggedShape},
@@ -72,7 +72,7 @@ pub use self::{
     template::{Address, Part, Template},
     text::Text,
 };
-pub(crate) use self::{gaps::Basis, text::escaped};
+pub(crate) use self::{document::Steps, gaps::Basis, text::escaped};
 pub use crate::spec_scalar;
 
 /// Quotes what the user wrote, on one line and not too long.

@@ -112,11 +112,17 @@ impl Problem {
     }
 }
 
+/// How many problems of a spec are told; a spec with more of them is something else altogether.
+pub const MAX_PROBLEMS: usize = 1000;
+/// How many characters of a message or help are told: both may quote what the user wrote.
+const MAX_MESSAGE: usize = 600;
+
 /// Everything that is wrong with a spec, sorted by place; never empty when returned as an error.
 #[derive(Clone, Debug, Default)]
 pub struct Problems {
     problems: Vec<Problem>,
     sources: Sources,
+    is_complete: bool,
 }
 
 impl Problems {
@@ -126,11 +132,24 @@ impl Problems {
         problems.sort_by(|a, b| a.span.cmp(&b.span).then_with(|| a.path.cmp(&b.path)));
         // A short form may read a name twice: for itself and for what it leaves out.
         problems.dedup();
-        Self { problems, sources }
+        // Whoever finds problems stops there, so that some may not have been found.
+        let is_complete = problems.len() < MAX_PROBLEMS;
+        problems.truncate(MAX_PROBLEMS);
+        for problem in &mut problems {
+            plain(&mut problem.message);
+            problem.help.iter_mut().for_each(plain);
+        }
+        Self { problems, sources, is_complete }
     }
 
     pub(crate) fn without_source(problem: Problem) -> Self {
-        Self { problems: vec![problem], sources: Sources::default() }
+        Self::new(vec![problem], Sources::default())
+    }
+
+    /// Tells whether these are all problems; with [`MAX_PROBLEMS`] of them, there may be more.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
     }
 
     /// Returns the problems in the order of their places.
@@ -162,6 +181,29 @@ impl Problems {
     pub fn place(&self, span: Span) -> Option<Place> {
         self.sources.place(span)
     }
+}
+
+/// Takes out of a text what a terminal would act on, and what is too long to be read.
+fn plain(text: &mut String) {
+    if let Some((end, _)) = text.char_indices().nth(MAX_MESSAGE) {
+        text.truncate(end);
+        text.push('…');
+    }
+    if text.chars().any(is_acted_on) {
+        let escaped = text.chars().flat_map(|c| {
+            let (escape, keep) =
+                if is_acted_on(c) { (Some(c.escape_unicode()), None) } else { (None, Some(c)) };
+            escape.into_iter().flatten().chain(keep)
+        });
+        *text = escaped.collect();
+    }
+}
+
+/// Tells whether a character does something to a terminal in place of being shown: controls, and what turns the direction of writing.
+#[must_use]
+pub fn is_acted_on(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl<'a> IntoIterator for &'a Problems {

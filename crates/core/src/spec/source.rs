@@ -59,12 +59,25 @@ impl Source {
     /// Returns one problem when the bytes are too many or not valid UTF-8.
     pub fn from_bytes(name: impl Into<Arc<str>>, bytes: &[u8]) -> Result<Self, Problems> {
         let name = name.into();
-        if bytes.len() > MAX_SOURCE_BYTES {
-            return Err(Problems::without_source(too_large(&name)));
+        let encoding = other_encoding(bytes);
+        if encoding.is_none() && bytes.len() > MAX_SOURCE_BYTES {
+            let begin = bytes.get(..MAX_SOURCE_BYTES).unwrap_or(bytes);
+            return Err(unreadable(name, begin, MAX_SOURCE_BYTES, too_large));
         }
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(Self::new(name, text)),
-            Err(error) => Err(Problems::without_source(not_utf8(&name, bytes, error.valid_up_to()))),
+        match (encoding, std::str::from_utf8(bytes)) {
+            (Some(encoding), _) => Err(unreadable(name, &[], 0, |name| {
+                Problem::new(code::UNREADABLE, format!("{name} is written in {encoding}, not in UTF-8"))
+                    .with_help("save it as UTF-8")
+            })),
+            (None, Ok(text)) => Ok(Self::new(name, text)),
+            (None, Err(error)) => {
+                let at = error.valid_up_to();
+                let byte = bytes.get(at).copied().unwrap_or_default();
+                Err(unreadable(name, bytes, at, |name| {
+                    let message = format!("{name} is not UTF-8 text: byte {at} is 0x{byte:02x}");
+                    Problem::new(code::UNREADABLE, message).with_help("save it as UTF-8")
+                }))
+            }
         }
     }
 
@@ -87,7 +100,7 @@ impl Source {
     /// Returns the first problem of the text that has nothing to do with its format.
     pub(crate) fn refused(&self, id: SourceId) -> Option<Problem> {
         if self.text.len() > MAX_SOURCE_BYTES {
-            return Some(too_large(&self.name));
+            return Some(too_large(&self.name).at(Span::new(id, 0, 0)));
         }
         let at = self.text.find('\0')?;
         let problem = Problem::new(code::SYNTAX, "the file holds a NUL character")
@@ -97,25 +110,31 @@ impl Source {
     }
 }
 
+/// Makes the problem of a file that cannot be read, at a byte of what was read of it.
+fn unreadable(name: Arc<str>, bytes: &[u8], at: usize, problem: impl FnOnce(&str) -> Problem) -> Problems {
+    let problem = problem(&name);
+    let text = String::from_utf8_lossy(bytes);
+    let mut sources = Sources::default();
+    let id = sources.add(Source { name, text: text.as_ref().into(), format: Format::Yaml });
+    // What stands before the place is valid, so that its offset is the same.
+    let end = text.get(at..).and_then(|rest| rest.chars().next()).map_or(at, |c| at + c.len_utf8());
+    Problems::new(vec![problem.at(Span::new(id, at, end))], sources)
+}
+
 fn too_large(name: &str) -> Problem {
     Problem::new(code::UNREADABLE, format!("{name} is larger than 16 MiB"))
         .with_help("a spec of that size is not read; is this the right file?")
 }
 
-fn not_utf8(name: &str, bytes: &[u8], valid: usize) -> Problem {
-    let encoding = match bytes {
+/// Recognises an encoding that is none of ours, by its mark or by the NUL that each character of a plain text begins or ends with.
+fn other_encoding(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some("UTF-32"),
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("UTF-16"),
+        [0, 0, 0, 1..=0x7f, ..] | [1..=0x7f, 0, 0, 0, ..] => Some("UTF-32"),
+        [0, 1..=0x7f, 0, 1..=0x7f, ..] | [1..=0x7f, 0, 1..=0x7f, 0, ..] => Some("UTF-16"),
         _ => None,
-    };
-    let message = match encoding {
-        Some(encoding) => format!("{name} is written in {encoding}, not in UTF-8"),
-        None => format!(
-            "{name} is not UTF-8 text: byte {valid} is 0x{:02x}",
-            bytes.get(valid).copied().unwrap_or_default()
-        ),
-    };
-    Problem::new(code::UNREADABLE, message).with_help("save it as UTF-8")
+    }
 }
 
 /// Names one source of a document; only meaningful together with its [`Sources`].
@@ -180,31 +199,65 @@ pub struct Place {
     pub line: usize,
     /// The column of the first character.
     pub column: usize,
-    /// The column behind the last character on that line; never less than `column`.
+    /// The column behind the last character on that line, or behind the end of `text`; never less than `column`.
     pub end_column: usize,
-    /// The text of that line, without its line break.
+    /// The text of that line, without its line break; of a very long line only what is around the place.
     pub text: String,
+    /// The column at which `text` begins; more than one only for a very long line.
+    pub text_column: usize,
 }
 
 /// All the sources of a document, by id.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     sources: Vec<Source>,
-    // The byte offset at which each line begins; made once, so that many problems stay cheap to show.
-    lines: Vec<Vec<u32>>,
+    marks: Vec<Vec<Mark>>,
+}
+
+/// Where a certain byte stands. There is one every so many bytes, so that many problems stay cheap to show, whatever the lines are like.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    /// How many lines end before it.
+    lines: u32,
+    /// The byte at which its line begins.
+    line_start: u32,
+    /// How many characters stand between that and it.
+    characters: u32,
+}
+
+impl Mark {
+    /// How many bytes one mark is away from the next.
+    const STEP: usize = 4096;
+
+    fn advance(&mut self, position: usize, byte: u8) {
+        if byte == b'\n' {
+            self.lines += 1;
+            self.line_start = u32::try_from(position + 1).unwrap_or(u32::MAX);
+            self.characters = 0;
+        } else if byte & 0xc0 != 0x80 {
+            // Only the first byte of a character counts.
+            self.characters += 1;
+        }
+    }
 }
 
 impl Sources {
+    /// How many bytes of a line are kept before and behind a place.
+    const BEFORE: usize = 512;
+    const BEHIND: usize = 1024;
+
     /// Adds a source and returns its id.
     pub fn add(&mut self, source: Source) -> SourceId {
         let id = SourceId(u32::try_from(self.sources.len()).unwrap_or(u32::MAX));
-        let mut starts = vec![0];
+        let mut marks = Vec::with_capacity(source.text.len() / Mark::STEP + 1);
+        let mut mark = Mark { lines: 0, line_start: 0, characters: 0 };
         for (position, byte) in source.text.bytes().enumerate().take(MAX_SOURCE_BYTES) {
-            if byte == b'\n' {
-                starts.push(u32::try_from(position + 1).unwrap_or(u32::MAX));
+            if position % Mark::STEP == 0 {
+                marks.push(mark);
             }
+            mark.advance(position, byte);
         }
-        self.lines.push(starts);
+        self.marks.push(marks);
         self.sources.push(source);
         id
     }
@@ -230,19 +283,40 @@ impl Sources {
     #[must_use]
     pub fn place(&self, span: Span) -> Option<Place> {
         let source = self.get(span.source)?;
-        let starts = self.lines.get(span.source.0 as usize)?;
-        let line = starts.partition_point(|&start| start <= span.start);
-        let begin = *starts.get(line.checked_sub(1)?)? as usize;
-        let text = source.text.get(begin..)?.lines().next().unwrap_or_default();
-        let characters = |to: usize| text.char_indices().take_while(|(at, _)| begin + at < to).count();
-        let column = characters(span.start()) + 1;
+        let text = &*source.text;
+        text.get(span.start()..)?;
+        let begin = self.mark(span.source, span.start())?;
+        let from =
+            text.ceil_char_boundary(span.start().saturating_sub(Self::BEFORE)).max(begin.line_start as usize);
+        let shown = text.get(from..text.floor_char_boundary(span.start() + Self::BEHIND))?;
+        let shown = shown.split('\n').next().unwrap_or_default();
+        let whole = text.as_bytes().get(from + shown.len()) == Some(&b'\n');
+        let shown = if whole { shown.strip_suffix('\r').unwrap_or(shown) } else { shown };
+        let characters = |from: usize, to: usize| {
+            text.get(from..text.ceil_char_boundary(to)).map_or(0, |text| text.chars().count())
+        };
+        let column = begin.characters as usize + 1;
+        let end = span.end().min(from + shown.len());
         Some(Place {
             source: source.name.clone(),
-            line,
+            line: begin.lines as usize + 1,
             column,
-            end_column: (characters(span.end()) + 1).max(column),
-            text: text.to_owned(),
+            end_column: column + characters(span.start(), end),
+            text: shown.to_owned(),
+            text_column: column - characters(from, span.start()),
         })
+    }
+
+    /// Finds line and column of a byte.
+    fn mark(&self, id: SourceId, at: usize) -> Option<Mark> {
+        let text = self.get(id)?.text.as_bytes();
+        let marks = self.marks.get(id.0 as usize)?;
+        let nearest = (at / Mark::STEP).min(marks.len().saturating_sub(1));
+        let mut mark = marks.get(nearest).copied().unwrap_or(Mark { lines: 0, line_start: 0, characters: 0 });
+        for (position, byte) in text.iter().enumerate().take(at).skip(nearest * Mark::STEP) {
+            mark.advance(position, *byte);
+        }
+        Some(mark)
     }
 }
 
@@ -273,10 +347,38 @@ mod tests {
     }
 
     #[test]
+    fn of_a_long_line_only_a_part_is_shown() {
+        let mut sources = Sources::default();
+        let text = format!("a: 1\n{}x{}\nend", "ö".repeat(20_000), "ü".repeat(20_000));
+        let at = text.find('x').unwrap();
+        let id = sources.add(Source::new("a.yaml", &text));
+        let place = sources.place(Span::new(id, at, at + 1)).unwrap();
+        assert_eq!((place.line, place.column, place.end_column), (2, 20_001, 20_002));
+        assert_eq!(place.text.chars().position(|c| c == 'x'), Some(place.column - place.text_column));
+        assert!(place.text.len() < 2000);
+        let end = sources.place(Span::new(id, text.len() - 3, text.len())).unwrap();
+        assert_eq!((end.line, end.column, end.end_column, end.text.as_str()), (3, 1, 4, "end"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_has_a_place() {
+        let place = |bytes: &[u8]| {
+            let problems = Source::from_bytes("a", bytes).unwrap_err();
+            let place = problems.place(problems.as_slice()[0].span.unwrap()).unwrap();
+            (place.line, place.column, place.end_column)
+        };
+        assert_eq!(place(b"a: 1\nb: \xc3\xbc\xffc"), (2, 5, 6));
+        assert_eq!(place(b"\xff\xfea\0"), (1, 1, 1));
+        assert_eq!(place(&b"a\n".repeat(MAX_SOURCE_BYTES)), (MAX_SOURCE_BYTES / 2 + 1, 1, 1));
+    }
+
+    #[test]
     fn what_is_not_utf8_is_named() {
         let message = |bytes: &[u8]| Source::from_bytes("a", bytes).unwrap_err().to_string();
-        assert_eq!(message(b"ab\xffc"), "a is not UTF-8 text: byte 2 is 0xff: save it as UTF-8");
+        assert_eq!(message(b"ab\xffc"), "a:1:3: a is not UTF-8 text: byte 2 is 0xff: save it as UTF-8");
         assert!(message(b"\xff\xfea\0").contains("UTF-16"));
+        assert!(message(b"a\0p\0p\0").contains("UTF-16"));
+        assert!(message(b"\0a\0p\0p").contains("UTF-16"));
         assert!(message(b"\xff\xfe\0\0").contains("UTF-32"));
         assert_eq!(&*Source::from_bytes("a", b"\xef\xbb\xbfx: 1").unwrap().text, "x: 1");
     }
@@ -293,7 +395,7 @@ mod tests {
         }
         let mut endless = Endless(0);
         let error = Source::from_reader("big.yaml", &mut endless).unwrap_err();
-        assert!(error.to_string().starts_with("big.yaml is larger than 16 MiB"), "{error}");
+        assert!(error.to_string().contains("big.yaml is larger than 16 MiB"), "{error}");
         assert!(endless.0 < 2 * MAX_SOURCE_BYTES);
     }
 }

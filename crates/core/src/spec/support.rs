@@ -112,6 +112,9 @@ impl<'n, 'd, 'a> StructReader<'n, 'd, 'a> {
         let unknown = map.into_iter().flatten().filter(|entry| !is_key(&entry.key.text));
         let mut count = 0;
         for entry in unknown {
+            if decoder.is_full() {
+                break;
+            }
             // Hints take time, and a map with so many unknown keys is something else altogether.
             let shape = if count < MAX_HINTS { Some(shape()) } else { None };
             unknown_key(&entry.key, path, decoder, shape.as_ref());

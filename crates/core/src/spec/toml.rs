@@ -6,20 +6,59 @@ use ::toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
+use toml_parser::lexer::TokenKind;
 
 use super::{
     node::{Entry, KeyNode, Map, Node, Style, Value},
     problem::{Problem, code},
     show,
     source::{SourceId, Span},
-    tree::{MAX_DEPTH, too_deep},
+    tree::{MAX_DEPTH, too_deep, too_many},
 };
 
 /// How many errors of the parser are looked at.
 const MAX_ERRORS: usize = 100;
 
+/// How many tokens a document may have: the parser keeps all of them at once.
+const MAX_TOKENS: usize = 1_000_000;
+
+/// Measures a document before the parser does: it knows no bounds of its own.
+fn measure(text: &str, source: SourceId) -> Result<(), Box<Problem>> {
+    let (mut depth, mut dots) = (0_usize, 0);
+    for (count, token) in toml_parser::Source::new(text).lex().enumerate() {
+        let span = Span::new(source, token.span().start(), token.span().end());
+        match token.kind() {
+            TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket => (depth, dots) = (depth + 1, 0),
+            TokenKind::RightSquareBracket | TokenKind::RightCurlyBracket => {
+                (depth, dots) = (depth.saturating_sub(1), 0);
+            }
+            TokenKind::Dot => dots += 1,
+            TokenKind::Comma | TokenKind::Equals | TokenKind::Newline => dots = 0,
+            _ => {}
+        }
+        if depth > MAX_DEPTH || dots > MAX_DEPTH {
+            return Err(Box::new(too_deep(span)));
+        }
+        if count == MAX_TOKENS {
+            let problem =
+                Problem::new(code::LIMIT, "the file has more keys and values than are read of a TOML file");
+            return Err(Box::new(problem.at(span).with_help("write a spec of that size in YAML or JSON")));
+        }
+    }
+    Ok(())
+}
+
 /// Reads a document; `None` stands for one that cannot be used at all, and then there is a problem.
-pub(crate) fn parse(text: &str, source: SourceId, problems: &mut Vec<Problem>) -> Option<Node> {
+pub(crate) fn parse(
+    text: &str,
+    source: SourceId,
+    left: &mut usize,
+    problems: &mut Vec<Problem>,
+) -> Option<Node> {
+    if let Err(problem) = measure(text, source) {
+        problems.push(*problem);
+        return None;
+    }
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         // What follows a first error in a line is mostly its consequence.
@@ -35,7 +74,7 @@ pub(crate) fn parse(text: &str, source: SourceId, problems: &mut Vec<Problem>) -
         return None;
     }
     let whole = Span::new(source, 0, text.len());
-    match (Builder { source }.table(table.into_inner(), whole, 0)) {
+    match (Builder { source, left }.table(table.into_inner(), whole, 0)) {
         Ok(value) => Some(Node::new(value, whole)),
         Err(problem) => {
             problems.push(*problem);
@@ -82,17 +121,18 @@ fn values(value: &DeValue<'_>, visit: &mut impl FnMut(Range<usize>)) {
     }
 }
 
-struct Builder {
+struct Builder<'l> {
     source: SourceId,
+    left: &'l mut usize,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn span<T>(&self, spanned: &Spanned<T>) -> Span {
         let range = spanned.span();
         Span::new(self.source, range.start, range.end)
     }
 
-    fn table(&self, table: DeTable<'_>, span: Span, depth: usize) -> Result<Value, Box<Problem>> {
+    fn table(&mut self, table: DeTable<'_>, span: Span, depth: usize) -> Result<Value, Box<Problem>> {
         if depth == MAX_DEPTH {
             return Err(Box::new(too_deep(span)));
         }
@@ -106,8 +146,10 @@ impl Builder {
         Ok(Value::Map(Map::new(entries)))
     }
 
-    fn value(&self, value: Spanned<DeValue<'_>>, key: Span, depth: usize) -> Result<Node, Box<Problem>> {
+    fn value(&mut self, value: Spanned<DeValue<'_>>, key: Span, depth: usize) -> Result<Node, Box<Problem>> {
         let span = self.span(&value);
+        let Some(left) = self.left.checked_sub(1) else { return Err(Box::new(too_many(span.beginning()))) };
+        *self.left = left;
         // A table that only dotted keys or headers below it speak of has no place of its own.
         let span = if span.end() == 0 { key } else { span };
         let scalar = |value, raw: &str| Node::scalar(value, raw, Style::Definite, span);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{
     json,
     node::{Entry, Node, Value},
-    problem::{Problem, code},
+    problem::{MAX_PROBLEMS, Problem, code},
     show,
     source::{Format, Source, SourceId, Span},
     toml, yaml,
@@ -15,7 +15,14 @@ use super::{
 pub(crate) const MAX_DEPTH: usize = 64;
 
 /// Reads a source; `None` stands for a source that cannot be used at all, and then there is a problem.
-pub(crate) fn parse(source: &Source, id: SourceId, problems: &mut Vec<Problem>) -> Option<Node> {
+///
+/// Takes the number of its values from `left`, which is what may still be read.
+pub(crate) fn parse(
+    source: &Source,
+    id: SourceId,
+    left: &mut usize,
+    problems: &mut Vec<Problem>,
+) -> Option<Node> {
     if let Some(problem) = source.refused(id) {
         problems.push(problem);
         return None;
@@ -32,9 +39,9 @@ pub(crate) fn parse(source: &Source, id: SourceId, problems: &mut Vec<Problem>) 
         return None;
     }
     match source.format {
-        Format::Json => json::parse(&source.text, id, problems),
-        Format::Toml => toml::parse(&source.text, id, problems),
-        Format::Yaml => yaml::parse(&source.text, id, problems),
+        Format::Json => json::parse(&source.text, id, left, problems),
+        Format::Toml => toml::parse(&source.text, id, left, problems),
+        Format::Yaml => yaml::parse(&source.text, id, left, problems),
     }
 }
 
@@ -44,6 +51,15 @@ fn empty(id: SourceId, message: &str) -> Problem {
 
 pub(crate) fn too_deep(span: Span) -> Problem {
     Problem::new(code::LIMIT, format!("values are nested more than {MAX_DEPTH} levels deep")).at(span)
+}
+
+/// How many values the files of a spec may hold together, with what aliases repeat.
+pub(crate) const MAX_VALUES: usize = 500_000;
+
+pub(crate) fn too_many(span: Span) -> Problem {
+    Problem::new(code::LIMIT, "the spec holds more than 500,000 values")
+        .at(span)
+        .with_help("a spec of that size is not read; is this the right file?")
 }
 
 /// The extent of a value.
@@ -87,6 +103,10 @@ pub(crate) fn duplicates(entries: &mut Vec<Entry>, problems: &mut Vec<Problem>) 
     let mut twice = Vec::new();
     for (position, entry) in entries.iter().enumerate() {
         if let Some(first) = known.get(&*entry.key.text) {
+            twice.push(position);
+            if problems.len() >= MAX_PROBLEMS {
+                continue;
+            }
             let problem = Problem::new(
                 code::DUPLICATE_KEY,
                 format!("key {} stands twice in one map", show(&entry.key.text)),
@@ -95,7 +115,6 @@ pub(crate) fn duplicates(entries: &mut Vec<Entry>, problems: &mut Vec<Problem>) 
             .with_help("remove one of them")
             .with_related(*first, "the first one");
             problems.push(problem);
-            twice.push(position);
         } else {
             known.insert(&entry.key.text, entry.key.span);
         }

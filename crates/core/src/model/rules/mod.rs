@@ -9,7 +9,11 @@ mod task;
 use std::fmt;
 
 use super::AppSpec;
-use crate::{path::FieldPath, spec::Basis, units::TimeZone};
+use crate::{
+    path::FieldPath,
+    spec::{Basis, MAX_PROBLEMS},
+    units::TimeZone,
+};
 
 /// Every rule between fields: its code, and what it demands.
 pub const RULES: &[(&str, &str)] = &[
@@ -53,6 +57,10 @@ pub const RULES: &[(&str, &str)] = &[
     ("service-reference", "a `${service...}` reference names a service and a port of it"),
     ("stop-time", "a drain and a grace time fit into a day"),
     ("task-attempts", "a task is tried at least once"),
+    (
+        "too-many",
+        "an application has at most 10,000 services and tasks, a task at most 200 containers and 1,000 ports, a service at most 1,000 exposures",
+    ),
     ("ulimit-order", "a soft limit is not above the hard one"),
     ("volume-kind", "a volume is of one kind"),
 ];
@@ -93,7 +101,11 @@ impl std::error::Error for Violations {}
 
 /// Collects violations, each with what it was found by.
 #[derive(Default)]
-struct Found(Vec<Finding>);
+struct Found {
+    findings: Vec<Finding>,
+    // One too many, which nobody will see.
+    spare: Option<Finding>,
+}
 
 /// A violation with what it was found by: where any of that could not be read, nobody knows whether the rule is broken.
 struct Finding {
@@ -104,13 +116,15 @@ struct Finding {
 impl Found {
     /// Adds a violation that was found by the field itself, unless more is said.
     fn add(&mut self, rule: &'static str, path: FieldPath, message: impl Into<String>) -> &mut Finding {
-        let at = self.0.len();
         let bases = vec![Basis::Value(path.clone())];
-        self.0.push(Finding {
-            violation: Violation { rule, path, message: message.into(), help: None },
-            bases,
-        });
-        &mut self.0[at]
+        let violation = Violation { rule, path, message: message.into(), help: None };
+        let finding = Finding { violation, bases };
+        let at = self.findings.len();
+        if at >= MAX_PROBLEMS {
+            return self.spare.insert(finding);
+        }
+        self.findings.push(finding);
+        &mut self.findings[at]
     }
 }
 
@@ -138,15 +152,15 @@ impl Finding {
     }
 }
 
-/// Returns every rule that does not hold.
+/// Returns every rule that does not hold, at most [`MAX_PROBLEMS`] of them.
 #[must_use]
 pub fn violations(app: &AppSpec) -> Vec<Violation> {
-    find(app).0.into_iter().map(|finding| finding.violation).collect()
+    find(app).findings.into_iter().map(|finding| finding.violation).collect()
 }
 
 /// Returns every rule that does not hold, with what it was found by.
 pub(super) fn founded(app: &AppSpec) -> impl Iterator<Item = (Violation, Vec<Basis>)> {
-    find(app).0.into_iter().map(|Finding { violation, bases }| (violation, bases))
+    find(app).findings.into_iter().map(|Finding { violation, bases }| (violation, bases))
 }
 
 fn find(app: &AppSpec) -> Found {
@@ -158,6 +172,10 @@ fn find(app: &AppSpec) -> Found {
             .only_by([root.child("services"), root.child("tasks")])
             .help("add a service or a task: straddle init writes an example");
     }
+    if limits(&mut found, app) {
+        // What would be said of so many says nothing more.
+        return found;
+    }
     for (name, volume) in &app.volumes {
         task::volume(&mut found, &root.child("volumes").child(name.as_str()), volume);
     }
@@ -168,8 +186,9 @@ fn find(app: &AppSpec) -> Found {
                 .help("write a path as `check` prints it, such as `services.web.resources`");
         }
     }
+    let mut known = task::KnownPorts::default();
     for workload in app.workloads() {
-        task::template(&mut found, &workload.path(), app, workload);
+        task::template(&mut found, &workload.path(), app, &mut known, workload);
     }
     for (name, service) in &app.services {
         service::service(&mut found, &root.child("services").child(name.as_str()), service);
@@ -188,6 +207,40 @@ fn find(app: &AppSpec) -> Found {
     service::published(&mut found, app);
     order::order(&mut found, app);
     found
+}
+
+/// How many services and tasks an application may have.
+const MAX_WORKLOADS: usize = 10_000;
+/// How many containers a task may have; more than any engine runs together.
+const MAX_CONTAINERS: usize = 200;
+/// How many ports a task may have, and how many of them a service may expose.
+const MAX_PORTS: usize = 1000;
+
+/// Checks that there is no more of anything than can be meant; tells whether there is.
+fn limits(found: &mut Found, app: &AppSpec) -> bool {
+    let root = FieldPath::root();
+    let mut check = |path: &FieldPath, key: &str, count: usize, max: usize, what: &str| {
+        if count <= max {
+            return false;
+        }
+        found
+            .add("too-many", path.child(key), format!("{count} {what} are more than {max}"))
+            .help("is this the right file?");
+        true
+    };
+    let (services, tasks) = (app.services.len(), app.tasks.len());
+    let larger = if services >= tasks { "services" } else { "tasks" };
+    let mut broken = check(&root, larger, services + tasks, MAX_WORKLOADS, "services and tasks");
+    for workload in app.workloads() {
+        let (path, template) = (workload.path(), workload.template);
+        broken |=
+            check(&path, "containers", template.containers.len(), MAX_CONTAINERS, "containers of a task");
+        broken |= check(&path, "containers", template.ports().count(), MAX_PORTS, "ports of a task");
+        if let super::WorkloadKind::Service(service) = workload.kind {
+            broken |= check(&path, "expose", service.expose.len(), MAX_PORTS, "exposures of a service");
+        }
+    }
+    broken
 }
 
 /// Returns the time zone that holds where none is written.

@@ -104,9 +104,15 @@ fn autoscale(found: &mut Found, path: &FieldPath, scale: &Autoscale) {
 
 fn expose(found: &mut Found, path: &FieldPath, service: &Service) {
     let service_path = path;
+    let mut ports = BTreeMap::new();
+    for (_, port) in service.template.ports() {
+        if let Some(name) = &port.name {
+            ports.entry(name.as_str()).or_insert(port);
+        }
+    }
     for (at, expose) in service.expose.iter().enumerate() {
         let path = path.child("expose").index(at);
-        let Some((_, port)) = service.template.port(expose.port.as_str()) else {
+        let Some(port) = ports.get(expose.port.as_str()) else {
             let names: Vec<&str> = service
                 .template
                 .ports()

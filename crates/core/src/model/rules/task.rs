@@ -13,8 +13,28 @@ use crate::{
     units::{Cpu, Memory, Name, Port, PortName},
 };
 
+/// The ports of the services that texts refer to; looked up once for each service.
+#[derive(Default)]
+pub(super) struct KnownPorts<'a>(BTreeMap<&'a str, (usize, BTreeSet<&'a str>)>);
+
+impl<'a> KnownPorts<'a> {
+    /// Returns how many ports a service has, and their names.
+    fn of(&mut self, name: &'a Name, template: &'a TaskTemplate) -> &(usize, BTreeSet<&'a str>) {
+        self.0.entry(name.as_str()).or_insert_with(|| {
+            let names = template.ports().filter_map(|(_, port)| port.name.as_ref()).map(PortName::as_str);
+            (template.ports().count(), names.collect())
+        })
+    }
+}
+
 /// Checks what services and tasks share.
-pub(super) fn template(found: &mut Found, path: &FieldPath, app: &AppSpec, workload: Workload<'_>) {
+pub(super) fn template<'a>(
+    found: &mut Found,
+    path: &FieldPath,
+    app: &'a AppSpec,
+    known: &mut KnownPorts<'a>,
+    workload: Workload<'_>,
+) {
     let template = workload.template;
     if template.containers.is_empty() {
         found
@@ -23,7 +43,7 @@ pub(super) fn template(found: &mut Found, path: &FieldPath, app: &AppSpec, workl
             .help("add `image: name:tag`, or `containers:`");
         return;
     }
-    if !template.containers.keys().any(|name| template.is_essential(name.as_str())) {
+    if !template.has_essential() {
         found
             .add(
                 "container-essential",
@@ -45,7 +65,10 @@ pub(super) fn template(found: &mut Found, path: &FieldPath, app: &AppSpec, workl
     ports(found, path, template);
     resources(found, path, template);
     for (name, container) in &template.containers {
-        self::container(found, &path.child("containers").child(name.as_str()), app, container);
+        self::container(found, &path.child("containers").child(name.as_str()), container);
+        templates(container, &path.child("containers").child(name.as_str()), |template, path| {
+            references(found, app, known, template, &path);
+        });
     }
 }
 
@@ -105,11 +128,26 @@ fn dependencies(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
     }
 }
 
+/// Returns the containers of a task one by one; all of them together, where they are more than any task has.
+fn each_container<'t>(
+    path: &FieldPath,
+    template: &'t TaskTemplate,
+) -> impl Iterator<Item = (FieldPath, bool)> + use<'t> {
+    const MANY: usize = 50;
+    let containers = path.child("containers");
+    let is_few = template.containers.len() <= MANY;
+    let together = if is_few { None } else { Some((containers.clone(), false)) };
+    let each = template.containers.keys().take(if is_few { MANY } else { 0 });
+    each.map(move |name| (containers.child(name.as_str()), true)).chain(together)
+}
+
 /// Returns what decides which containers are essential.
 fn essential<'t>(path: &FieldPath, template: &'t TaskTemplate) -> impl Iterator<Item = FieldPath> + use<'t> {
-    let containers = path.child("containers");
-    let each = template.containers.keys().map(move |name| containers.child(name.as_str()));
-    each.flat_map(|container| ["essential", "depends_on"].map(|key| container.child(key)))
+    each_container(path, template).flat_map(|(container, is_one)| {
+        let keys = if is_one { ["essential", "depends_on"].as_slice() } else { &[] };
+        let whole = if is_one { None } else { Some(container.clone()) };
+        keys.iter().map(move |key| container.child(*key)).chain(whole)
+    })
 }
 
 /// Returns where the ports of a task stand.
@@ -117,8 +155,8 @@ pub(super) fn ports_of<'t>(
     path: &FieldPath,
     template: &'t TaskTemplate,
 ) -> impl Iterator<Item = FieldPath> + use<'t> {
-    let containers = path.child("containers");
-    template.containers.keys().map(move |name| containers.child(name.as_str()).child("ports"))
+    each_container(path, template)
+        .map(|(container, is_one)| if is_one { container.child("ports") } else { container })
 }
 
 fn ports(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
@@ -186,8 +224,11 @@ fn resources(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
         }
     }
     let Some(task) = &template.resources else { return };
-    let containers = path.child("containers");
-    let each = template.containers.keys().map(|name| containers.child(name.as_str()));
+    let around = path;
+    let each = |key: &'static str| {
+        each_container(around, template)
+            .map(move |(container, is_one)| if is_one { container.child(key) } else { container })
+    };
     let path = path.child("resources");
     if let (Some(sum), Some(own)) = (cpu, task.cpu)
         && sum > own
@@ -198,7 +239,7 @@ fn resources(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
                 path.child("cpu"),
                 format!("the containers reserve {sum} of the task's {own}"),
             )
-            .by(each.clone().map(|container| container.child("cpu")))
+            .by(each("cpu"))
             .help("raise it, or lower theirs");
     }
     if let (Some(sum), Some(own)) = (memory, task.memory)
@@ -210,12 +251,12 @@ fn resources(found: &mut Found, path: &FieldPath, template: &TaskTemplate) {
                 path.child("memory"),
                 format!("the containers reserve {sum} of the task's {own}"),
             )
-            .by(each.clone().map(|container| container.child("memory")))
+            .by(each("memory"))
             .help("raise it, or lower theirs");
     }
 }
 
-fn container(found: &mut Found, path: &FieldPath, app: &AppSpec, container: &Container) {
+fn container(found: &mut Found, path: &FieldPath, container: &Container) {
     for name in container.secrets.keys().filter(|name| container.env.contains_key(*name)) {
         found
             .add(
@@ -284,7 +325,6 @@ fn container(found: &mut Found, path: &FieldPath, app: &AppSpec, container: &Con
     if let Some(health) = &container.health {
         self::health(found, &path.child("health"), container, health);
     }
-    templates(container, path, |template, path| references(found, app, template, &path));
 }
 
 /// Calls back for every text in which addresses of services are filled in.
@@ -304,11 +344,17 @@ fn templates(container: &Container, path: &FieldPath, mut each: impl FnMut(&Temp
     }
 }
 
-fn references(found: &mut Found, app: &AppSpec, template: &Template, path: &FieldPath) {
+fn references<'a>(
+    found: &mut Found,
+    app: &'a AppSpec,
+    known: &mut KnownPorts<'a>,
+    template: &Template,
+    path: &FieldPath,
+) {
     let services = FieldPath::root().child("services");
     for part in template.parts() {
         let Part::Service { name, what } = part else { continue };
-        let Some(service) = app.services.get(name.as_str()) else {
+        let Some((name, service)) = app.services.get_key_value(name.as_str()) else {
             let known: Vec<&str> = app.services.keys().map(Name::as_str).take(MAX_LISTED + 1).collect();
             found
                 .add("service-reference", path.clone(), format!("there is no service `{name}`"))
@@ -316,8 +362,8 @@ fn references(found: &mut Found, app: &AppSpec, template: &Template, path: &Fiel
                 .help(list(&known));
             continue;
         };
-        let ports: Vec<_> = service.template.ports().map(|(_, port)| port).collect();
-        if ports.is_empty() {
+        let (count, names) = known.of(name, &service.template);
+        if *count == 0 {
             found
                 .add(
                     "service-reference",
@@ -331,15 +377,14 @@ fn references(found: &mut Found, app: &AppSpec, template: &Template, path: &Fiel
         }
         match what {
             Address::Host => {}
-            Address::Port(None) if ports.len() == 1 => {}
+            Address::Port(None) if *count == 1 => {}
             Address::Port(None) => found
-                .add("service-reference", path.clone(), format!("service `{name}` has {} ports", ports.len()))
+                .add("service-reference", path.clone(), format!("service `{name}` has {count} ports"))
                 .by(ports_of(&services.child(name.as_str()), &service.template))
                 .help(format!("write `${{service.{name}.port.NAME}}`")),
             Address::Port(Some(port)) => {
-                if service.template.port(port).is_none() {
-                    let names: Vec<&str> =
-                        ports.iter().filter_map(|port| port.name.as_ref()).map(PortName::as_str).collect();
+                if !names.contains(port.as_str()) {
+                    let names: Vec<&str> = names.iter().copied().collect();
                     found
                         .add(
                             "service-reference",

@@ -1,6 +1,7 @@
 //! Reading YAML 1.2.
 
 mod explain;
+mod lines;
 mod offsets;
 mod scalar;
 
@@ -12,20 +13,31 @@ pub(crate) use self::scalar::resolve;
 use self::{explain::explain, offsets::Offsets};
 use super::{
     node::{Entry, KeyNode, Map, Node, Style, Value},
-    problem::{Problem, code},
+    problem::{MAX_PROBLEMS, Problem, code},
     show,
     source::{SourceId, Span},
-    tree::{MAX_DEPTH, Size, duplicates, too_deep},
+    tree::{MAX_DEPTH, MAX_VALUES, Size, duplicates, too_deep, too_many},
 };
 
 /// How many values aliases may add to a document.
-const MAX_ALIAS_NODES: usize = 1_000_000;
+const MAX_ALIAS_NODES: usize = 250_000;
 /// How many bytes of text aliases may add to a document.
 const MAX_ALIAS_BYTES: usize = 64 * 1024 * 1024;
+/// How many anchors a document may have.
+const MAX_ANCHORS: usize = 10_000;
 
 /// Reads one document; `None` stands for a document that cannot be used at all, and then there is a problem.
-pub(crate) fn parse(text: &str, source: SourceId, problems: &mut Vec<Problem>) -> Option<Node> {
-    let mut builder = Builder::new(text, source, problems);
+pub(crate) fn parse(
+    text: &str,
+    source: SourceId,
+    left: &mut usize,
+    problems: &mut Vec<Problem>,
+) -> Option<Node> {
+    if let Some(problem) = lines::crowded(text, source) {
+        problems.push(problem);
+        return None;
+    }
+    let mut builder = Builder::new(text, source, left, problems);
     match builder.document() {
         Ok(node) => Some(node),
         Err(problem) => {
@@ -37,8 +49,8 @@ pub(crate) fn parse(text: &str, source: SourceId, problems: &mut Vec<Problem>) -
 
 /// Reads a value that is part of the program, such as an example.
 pub(crate) fn value(text: &str) -> Option<Node> {
-    let mut problems = Vec::new();
-    parse(text, SourceId::default(), &mut problems).filter(|_| problems.is_empty())
+    let (mut left, mut problems) = (MAX_VALUES, Vec::new());
+    parse(text, SourceId::default(), &mut left, &mut problems).filter(|_| problems.is_empty())
 }
 
 /// A container whose end was not read yet.
@@ -63,6 +75,7 @@ struct Builder<'t, 'p> {
     parser: Parser<'t, StrInput<'t>>,
     offsets: Offsets<'t>,
     source: SourceId,
+    left: &'p mut usize,
     problems: &'p mut Vec<Problem>,
     stack: Vec<Frame>,
     anchors: HashMap<usize, Anchored>,
@@ -72,11 +85,12 @@ struct Builder<'t, 'p> {
 type Fatal = Box<Problem>;
 
 impl<'t, 'p> Builder<'t, 'p> {
-    fn new(text: &'t str, source: SourceId, problems: &'p mut Vec<Problem>) -> Self {
+    fn new(text: &'t str, source: SourceId, left: &'p mut usize, problems: &'p mut Vec<Problem>) -> Self {
         Self {
             parser: Parser::new_from_str(text),
             offsets: Offsets::new(text),
             source,
+            left,
             problems,
             stack: Vec::new(),
             anchors: HashMap::new(),
@@ -92,6 +106,9 @@ impl<'t, 'p> Builder<'t, 'p> {
             let node = match event {
                 Event::DocumentStart(_) if root.is_some() => return Err(Box::new(several(span))),
                 Event::Alias(anchor) => Some(self.repeat(anchor, span)?),
+                Event::Scalar(_, _, MAX_ANCHORS.., _)
+                | Event::SequenceStart(MAX_ANCHORS.., _)
+                | Event::MappingStart(MAX_ANCHORS.., _) => return Err(Box::new(anchors(span))),
                 Event::Scalar(text, style, anchor, tag) => {
                     self.scalar(text, style, anchor, tag.as_deref(), span)
                 }
@@ -178,7 +195,7 @@ impl<'t, 'p> Builder<'t, 'p> {
     }
 
     fn refuse_tag(&mut self, tag: Option<&Tag>, span: Span) {
-        let Some(tag) = tag else { return };
+        let Some(tag) = tag.filter(|_| self.problems.len() < MAX_PROBLEMS) else { return };
         let tag = if tag.is_yaml_core_schema() { format!("!!{}", tag.suffix) } else { tag.to_string() };
         let problem = Problem::new(code::SYNTAX, format!("the tag {} is not supported", show(&tag)))
             .at(span)
@@ -221,7 +238,7 @@ impl<'t, 'p> Builder<'t, 'p> {
         self.alias.bytes += size.bytes;
         if self.alias.nodes > MAX_ALIAS_NODES || self.alias.bytes > MAX_ALIAS_BYTES {
             let problem =
-                Problem::new(code::LIMIT, "the aliases of this file repeat more than a million values")
+                Problem::new(code::LIMIT, "the aliases of this file repeat more than 250,000 values")
                     .at(span)
                     .with_help("write fewer aliases, or repeat smaller values");
             return Err(Box::new(problem));
@@ -231,6 +248,10 @@ impl<'t, 'p> Builder<'t, 'p> {
 
     /// Puts a value into the container around it; returns the value when there is none.
     fn attach(&mut self, node: Node) -> Result<Option<Node>, Fatal> {
+        let Some(left) = self.left.checked_sub(1) else {
+            return Err(Box::new(too_many(node.span.beginning())));
+        };
+        *self.left = left;
         let Some(frame) = self.stack.last_mut() else { return Ok(Some(node)) };
         match &mut frame.kind {
             Kind::List(items) => items.push(node),
@@ -305,6 +326,12 @@ impl<'t, 'p> Builder<'t, 'p> {
     }
 }
 
+fn anchors(span: Span) -> Problem {
+    Problem::new(code::LIMIT, format!("the file has more than {MAX_ANCHORS} anchors"))
+        .at(span)
+        .with_help("write `&name` only where `*name` repeats the value")
+}
+
 fn several(span: Span) -> Problem {
     Problem::new(code::SYNTAX, "a second document begins here")
         .at(span)
@@ -321,7 +348,9 @@ fn as_key(node: &Node, problems: &mut Vec<Problem>) -> Result<KeyNode, Fatal> {
     match node.text() {
         Some(text) => Ok(KeyNode { text: text.into(), span: node.span }),
         None if node.is_null() => {
-            problems.push(bad("a key is empty", "write a name in front of the `:`"));
+            if problems.len() < MAX_PROBLEMS {
+                problems.push(bad("a key is empty", "write a name in front of the `:`"));
+            }
             Ok(KeyNode { text: node.written().unwrap_or_default().into(), span: node.span })
         }
         None => Err(Box::new(bad(
