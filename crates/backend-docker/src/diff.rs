@@ -499,6 +499,8 @@ pub(crate) fn rollback(live: &Live, name: &str, to: Option<u64>) -> Result<Steps
         Some(number) => service
             .of_revision(number)
             .ok_or_else(|| Error::not_found(format!("revision {number} of service `{name}`")))?,
+        // One that was begun and interrupted is finished, and does not go back further.
+        None if service.replicas().any(|group| group.revision() > from) => group,
         None => {
             let failed = |group: &&Group| matches!(group.place, crate::names::Place::Failed { .. });
             let older = service.groups.iter().filter(|group| group.revision() < from && !failed(group));
@@ -624,6 +626,17 @@ mod tests {
         assert_eq!(back.steps[0].revision, Some(RevisionChange { from: Some(2), to: 1 }));
         assert!(rollback(&live, "web", Some(9)).is_err());
         assert!(rollback(&live, "web", Some(2)).unwrap().steps.is_empty());
+    }
+
+    #[test]
+    fn a_rollback_that_was_interrupted_is_finished() {
+        let mut back = replica("a:1", 1, 1);
+        back.lead.created = 2;
+        let live =
+            live(vec![replica("a:2", 2, 1), back, group("a:0", Place::Kept { revision: 0 }, State::Exited)]);
+        let steps = rollback(&live, "web", None).unwrap().steps;
+        let step: ServiceStep = from_value(&steps[0].payload).unwrap();
+        assert_eq!(step.document.template.hash(), template("a:1").hash());
     }
 
     #[test]

@@ -234,7 +234,17 @@ impl Site {
 
     fn snapshot(&self) -> Checked<Snapshot> {
         let shown = self.runtime.block_on(self.engine.snapshot(self.application.scope())).map_err(text)?;
-        Ok(snapshot(shown, self.application.name(), self.port))
+        let mut snapshot = snapshot(shown, self.application.name(), self.port);
+        // Where nothing is left, there is no status.
+        let status = self.run(&["status", "-o", "json"])?;
+        let status: Value = serde_json::from_str(&status.out).unwrap_or_default();
+        for service in status["services"].as_array().into_iter().flatten() {
+            snapshot.push(format!(
+                "{}: {} of {} healthy",
+                service["name"], service["healthy"], service["desired"]
+            ));
+        }
+        Ok(snapshot)
     }
 
     fn write(&self, spec: &str) -> Checked {
@@ -274,7 +284,8 @@ fn check_disturbed(ran: &Ran, kind: Kind, operation: Operation) -> Checked {
     let is_right = match kind {
         Kind::KillAfter | Kind::KillBefore => ran.code == -1 || is_usual,
         Kind::Delay => is_usual,
-        Kind::Interrupt => is_usual || ran.code == INTERRUPTED,
+        // While it only reads, the signal itself ends it.
+        Kind::Interrupt => is_usual || ran.code == INTERRUPTED || ran.code == -1,
         Kind::Answer(_) => is_usual || FAILED.contains(&ran.code) && says(&[PROXY_SAYS]),
         Kind::CutAfter | Kind::CutBefore => {
             is_usual || FAILED.contains(&ran.code) && says(&["the connection to the engine was lost"])

@@ -10,8 +10,18 @@ pub(super) type Snapshot = Vec<String>;
 /// The groups whose members are numbered.
 const NUMBERED: [&str; 4] = ["web-1", "web-2", "store-1", "migrate-run"];
 
+/// A label that says how many replicas were wanted when one was made. Where they disagree a container says how many are wanted now: which
+/// of them were made when is chance, and the number itself is compared as the status shows it.
+const WANTED: &str = "dev.straddle.replicas";
+
 /// Makes a snapshot of what the engine shows; the application and the port that it publishes are another one on each site.
-pub(super) fn snapshot(shown: BTreeMap<String, Value>, app: &str, port: u16) -> Snapshot {
+pub(super) fn snapshot(mut shown: BTreeMap<String, Value>, app: &str, port: u16) -> Snapshot {
+    shown.retain(|_, shown| shown["labels"]["dev.straddle.role"] != "scale");
+    for shown in shown.values_mut() {
+        if let Some(labels) = shown.get_mut("labels").and_then(Value::as_object_mut) {
+            labels.remove(WANTED);
+        }
+    }
     let plain = |text: String| {
         let text = text.replace(app, "APP");
         let text = text

@@ -248,10 +248,20 @@ fn unproven(service: &LiveService, number: u64) -> BTreeSet<u64> {
     let told = service.door.as_ref().and_then(|door| door.backends.as_ref());
     let oldest = service.replicas().map(Group::revision).min();
     let revisions: BTreeSet<u64> = service.replicas().map(Group::revision).collect();
+    // What was made first served until the wanted revision did, and is stopped since: an earlier try came so far.
+    let serves = |group: &Group| told.is_some_and(|told| told.contains(group.name()));
+    let is_followed = service.replicas().any(|group| group.revision() == number && serves(group));
+    let first =
+        service.replicas().min_by_key(|group| (group.lead.created, group.revision())).map(Group::revision);
+    let is_proven = |revision: u64| {
+        let kept = Place::Kept { revision };
+        is_followed && first == Some(revision) || service.groups.iter().any(|group| group.place == kept)
+    };
     let is_unproven = |revision: &u64| {
         let mut replicas = service.replicas().filter(|group| group.revision() == *revision);
         let unfinished = told.is_some() || oldest.is_some_and(|oldest| oldest < *revision);
         *revision != number
+            && !is_proven(*revision)
             && unfinished
             && replicas.all(|group| {
                 group.condition() != Condition::Healthy

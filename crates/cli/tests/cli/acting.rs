@@ -81,6 +81,32 @@ fn a_kept_plan_is_carried_out_once() {
     );
 }
 
+/// Runs `up` of another log level while somebody else, who was asked first, does something.
+fn overtaken(meanwhile: &'static [&'static str], answer: &str) -> crate::bench::Run {
+    let mut other = Bench::up();
+    let changed = SHOP.replace("LOG: info", "LOG: debug");
+    other.write("straddle.yaml", &changed);
+    let mut bench = Bench::new().with_file("straddle.yaml", &changed);
+    bench.world = other.world.clone();
+    other.variables = bench.variables.clone();
+    let meanwhile = move || drop(other.straddle(meanwhile.iter().copied()).succeeded());
+    bench.typing_after(meanwhile, answer).straddle_once(["up"])
+}
+
+#[test]
+fn a_plan_that_was_overtaken_is_made_again() {
+    // It does something else now, so that the answer to the first question is none to the second.
+    let asked = |run: &crate::bench::Run| run.stderr.matches("Go ahead?").count();
+    let run = overtaken(&["down", "--yes"], "y\ny\n").succeeded();
+    assert_eq!(asked(&run), 2, "{run}");
+    let run = overtaken(&["down", "--yes"], "y\n").ended_with(exit::FAILED);
+    assert_eq!(asked(&run), 2, "{run}");
+    // It is done.
+    let run = overtaken(&["up", "--yes"], "y\n").succeeded();
+    assert!(run.stdout.contains("nothing to change"), "{run}");
+    assert_eq!(asked(&run), 1, "{run}");
+}
+
 #[test]
 fn only_what_is_named_changes() {
     let bench = shop();

@@ -58,6 +58,22 @@ pub(crate) struct Bench {
     interrupts: Option<mpsc::UnboundedReceiver<()>>,
 }
 
+/// An answer before which something else is done.
+struct Slow {
+    meanwhile: Option<Box<dyn FnOnce() + Send>>,
+    answer: Cursor<Vec<u8>>,
+}
+
+impl Read for Slow {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(meanwhile) = self.meanwhile.take() {
+            // Another command has a runtime of its own, which cannot be started inside of this one's.
+            std::thread::spawn(meanwhile).join().unwrap();
+        }
+        self.answer.read(buffer)
+    }
+}
+
 /// What a command line came to.
 pub(crate) struct Run {
     pub(crate) code: u8,
@@ -107,6 +123,14 @@ impl Bench {
         self.terminals.stdin = true;
         self.terminals.stderr = true;
         self.stdin = Some(Box::new(Cursor::new(answer.as_bytes().to_vec())));
+        self
+    }
+
+    /// As [`typing`](Self::typing), by somebody who thinks so long that meanwhile something else is done.
+    pub(crate) fn typing_after(mut self, meanwhile: impl FnOnce() + Send + 'static, answer: &str) -> Self {
+        self = self.typing("");
+        let answer = Cursor::new(answer.as_bytes().to_vec());
+        self.stdin = Some(Box::new(Slow { meanwhile: Some(Box::new(meanwhile)), answer }));
         self
     }
 
