@@ -218,6 +218,8 @@ pub(crate) fn differences(document: &ServiceDocument, service: &LiveService) -> 
         let state = match group.condition() {
             Condition::Broken => "broken",
             Condition::Unhealthy => "unhealthy",
+            // Nobody watches it any more: it gets its traffic from the next command, which waits for it.
+            Condition::Starting if group.hash == hash => "starting",
             Condition::Starting | Condition::Healthy if group.hash != hash && found.is_empty() => {
                 "of another revision"
             }
