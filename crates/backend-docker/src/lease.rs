@@ -29,8 +29,10 @@ const LIFE: Duration = Duration::from_secs(60);
 /// How often it is renewed.
 const RENEWAL: Duration = Duration::from_secs(20);
 
-/// How often a lease is tried to be taken that goes away in the very moment.
-const TRIES: u32 = 5;
+/// How often a lease is tried to be taken that comes or goes in the very moment, and how long it waits in between: a name is taken some time
+/// before the engine shows what has it.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Tasks that renew the leases of this process, by the holder's id.
 static RENEWALS: LazyLock<Mutex<HashMap<String, AbortHandle>>> = LazyLock::new(Mutex::default);
@@ -67,7 +69,10 @@ pub(crate) async fn take(shared: &Shared, scope: &Scope, holder: &Holder) -> Res
                 return Ok(Lease { scope: scope.clone(), holder: holder.id.clone(), token });
             }
             Err(error) if error.kind() == ErrorKind::Conflict => {
-                let Some(found) = shared.client.inspect(&names.lease()).await? else { continue };
+                let Some(found) = shared.client.inspect(&names.lease()).await? else {
+                    SystemClock::new().sleep(PAUSE).await;
+                    continue;
+                };
                 if !labels::is_owned(scope, &found.labels) {
                     return Err(crate::execute::not_ours("container", &names.lease()));
                 }
