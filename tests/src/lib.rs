@@ -5,3 +5,4 @@ pub mod cli;
 pub mod docker;
 pub mod load;
 pub mod proxy;
+pub mod report;
