@@ -23,7 +23,7 @@ services:
     image: IMAGE
     command: [serve, "8080", --body, one, --ready-after, 2s]
     ports: [{name: http, port: 8080}]
-    health: {http: /healthz, interval: 1s, timeout: 1s, failures: 3, start_period: 30s}
+    health: {http: /healthz, interval: 1s, timeout: 5s, failures: 3, start_period: 30s}
     replicas: 2
     rollout: {max_running: 150%}
     stop: {grace: 1s, drain: 0s}

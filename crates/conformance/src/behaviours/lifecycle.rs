@@ -22,7 +22,7 @@ services:
     image: IMAGE
     command: [serve, "8080", --body, one]
     ports: [{name: http, port: 8080}]
-    health: {http: /healthz, interval: 1s, timeout: 1s, failures: 3}
+    health: {http: /healthz, interval: 1s, timeout: 5s, failures: 3}
     replicas: 2
     stop: {grace: 1s, drain: 1s}
 "#;

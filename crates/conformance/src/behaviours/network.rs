@@ -33,7 +33,7 @@ services:
     image: IMAGE
     command: [serve, "7000", --body, first]
     ports: [{name: http, port: 7000}]
-    health: {http: /healthz, interval: 1s, timeout: 1s, failures: 3}
+    health: {http: /healthz, interval: 1s, timeout: 5s, failures: 3}
     replicas: 2
     stop: {grace: 1s, drain: 1s}
 "#;

@@ -20,7 +20,7 @@ services:
     image: IMAGE
     command: [serve, "8080", --ready-after, 2s]
     ports: [{name: http, port: 8080}]
-    health: {http: /healthz, interval: 1s, timeout: 1s, failures: 3, start_period: 20s}
+    health: {http: /healthz, interval: 1s, timeout: 5s, failures: 3, start_period: 20s}
     stop: {grace: 1s, drain: 0s}
 "#;
     let clock = tokio::time::Instant::now();
@@ -54,7 +54,7 @@ services:
         image: IMAGE
         command: [serve, "9090", --ready-after, 1s]
         ports: [{name: side, port: 9090}]
-        health: {http: /healthz, interval: 1s, timeout: 1s, failures: 20}
+        health: {http: /healthz, interval: 1s, timeout: 5s, failures: 20}
     stop: {grace: 1s, drain: 0s}
 "#)
         .await?;
@@ -77,7 +77,7 @@ tasks:
         image: IMAGE
         command: [serve, "9090", --ready-after, 2s]
         ports: [{name: side, port: 9090}]
-        health: {http: /healthz, interval: 1s, timeout: 1s, failures: 20}
+        health: {http: /healthz, interval: 1s, timeout: 5s, failures: 20}
         essential: false
     stop: {grace: 1s}
 "#,
@@ -98,7 +98,7 @@ services:
         image: IMAGE
         command: [serve, "9090", --ready-after, 10m]
         ports: [{name: side, port: 9090}]
-        health: {http: /healthz, interval: 1s, timeout: 1s, failures: 100}
+        health: {http: /healthz, interval: 1s, timeout: 5s, failures: 100}
         start_timeout: 2s
     stop: {grace: 1s, drain: 0s}
 "#;
@@ -279,7 +279,7 @@ services:
     image: IMAGE
     command: [serve, "8080", --ready-after, 1s]
     ports: [{name: http, port: 8080}]
-    health: {http: /healthz, interval: 1s, timeout: 1s, failures: 20}
+    health: {http: /healthz, interval: 1s, timeout: 5s, failures: 20}
     stop: {grace: 1s, drain: 0s}
 "#)
         .await?;
