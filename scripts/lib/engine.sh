@@ -4,6 +4,7 @@
 #   engine_ensure          makes sure that an engine answers; exports DOCKER_HOST
 #   engine_ensure_current  starts the current engine beside it; exports STRADDLE_ENGINE_CURRENT (a DOCKER_HOST)
 #   engine_current_exec    runs a command where the current engine publishes its ports
+#   engine_restart         restarts the engine of a pid file, which was started here, as it was started
 #   engine_stop            stops what these functions started, and nothing else: trap engine_stop EXIT
 #
 # An engine that is already there is used as it is. What is started here runs as root.
@@ -16,9 +17,11 @@ ENGINE_CURRENT_RUN=/run/straddle-engine
 ENGINE_CURRENT_DATA=/var/lib/straddle-engine
 ENGINE_CURRENT_BIP=172.31.255.1/24
 
-# Process ids of the engines that were started here.
+ENGINE_DEFAULT_PIDFILE=/var/run/docker.pid
+ENGINE_CURRENT_PIDFILE=$ENGINE_CURRENT_RUN/docker.pid
+
+# Pid files of the engines that were started here.
 ENGINE_STARTED=()
-ENGINE_CURRENT_PID=
 
 engine_lib=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -35,8 +38,8 @@ engine_ensure() {
   engine_install docker.io iptables curl dockerd iptables curl || return
   local log=${TMPDIR:-/tmp}/straddle-dockerd.log
   # Whoever starts it may talk to it.
-  engine_launch "$log" /var/run/docker.pid dockerd --group "$(id --group --name)" || return
-  engine_await "$DOCKER_HOST" "$log" || return
+  engine_launch "$log" "$ENGINE_DEFAULT_PIDFILE" dockerd --group "$(id --group --name)" || return
+  engine_await "$DOCKER_HOST" "$log" "$(engine_pid "$ENGINE_DEFAULT_PIDFILE")" || return
   engine_say "started the distribution's engine, log in $log"
 }
 
@@ -48,7 +51,6 @@ engine_ensure_current() {
   local cache run=$ENGINE_CURRENT_RUN log=${TMPDIR:-/tmp}/straddle-dockerd-current.log
   export STRADDLE_ENGINE_CURRENT=unix://$run/docker.sock
   if engine_answers "$STRADDLE_ENGINE_CURRENT"; then
-    ENGINE_CURRENT_PID=$(engine_root cat "$run/docker.pid")
     engine_say "using the current engine at $STRADDLE_ENGINE_CURRENT"
     return
   fi
@@ -56,31 +58,65 @@ engine_ensure_current() {
   engine_install containerd iptables iproute2 containerd iptables ip || return
   engine_root mkdir -p "$run" "$ENGINE_CURRENT_DATA" || return
   # shellcheck disable=SC2016 # the inner shell expands
-  engine_launch "$log" "$run/docker.pid" unshare --net -- \
+  engine_launch "$log" "$ENGINE_CURRENT_PIDFILE" unshare --net -- \
     env "PATH=$cache:$PATH" sh -c 'ip link set lo up && exec "$@"' sh \
-    dockerd --host "$STRADDLE_ENGINE_CURRENT" --pidfile "$run/docker.pid" \
+    dockerd --host "$STRADDLE_ENGINE_CURRENT" --pidfile "$ENGINE_CURRENT_PIDFILE" \
     --data-root "$ENGINE_CURRENT_DATA" --exec-root "$run/exec" --bip "$ENGINE_CURRENT_BIP" \
     --userland-proxy-path "$cache/docker-proxy" || return
-  engine_await "$STRADDLE_ENGINE_CURRENT" "$log" || return
-  ENGINE_CURRENT_PID=$(engine_root cat "$run/docker.pid")
+  engine_await "$STRADDLE_ENGINE_CURRENT" "$log" "$(engine_pid "$ENGINE_CURRENT_PIDFILE")" || return
   engine_say "started the current engine at $STRADDLE_ENGINE_CURRENT, log in $log"
 }
 
 engine_current_exec() {
-  engine_root nsenter --target "${ENGINE_CURRENT_PID:?engine_ensure_current comes first}" --net -- "$@"
+  local pid
+  pid=$(engine_pid "$ENGINE_CURRENT_PIDFILE") || return
+  engine_root nsenter --target "$pid" --net -- "$@"
+}
+
+# engine_restart PIDFILE: ends an engine and starts it again as it was started: same command, surroundings, network and log.
+engine_restart() {
+  local pid log endpoint=$ENGINE_DEFAULT index command=() surroundings=()
+  pid=$(engine_pid "$1") || return
+  mapfile -d '' -t command < <(engine_root cat "/proc/$pid/cmdline")
+  mapfile -d '' -t surroundings < <(engine_root cat "/proc/$pid/environ")
+  log=$(engine_root readlink "/proc/$pid/fd/1") || return
+  for index in "${!command[@]}"; do
+    if [[ ${command[index]} == --host ]]; then endpoint=${command[index + 1]}; fi
+  done
+  # Whoever ends it is in its network already: that would end with the last process in it.
+  # shellcheck disable=SC2016,SC2024 # the inner shell expands, the log is the user's
+  engine_root setsid nsenter --target "$pid" --net -- \
+    sh -c 'kill "$0" && while [ -d "/proc/$0" ]; do sleep 0.1; done && exec env --ignore-environment "$@"' \
+    "$pid" "${surroundings[@]}" "${command[@]}" >>"$log" 2>&1 </dev/null &
+  while [[ -d /proc/$pid ]]; do sleep 0.1; done
+  engine_await "$endpoint" "$log" $!
+}
+
+# Ends the engine of a pid file, and waits for that.
+engine_end() {
+  local pid tries
+  pid=$(engine_pid "$1") || return 0
+  engine_root kill "$pid" 2>/dev/null || return 0
+  for ((tries = 0; tries < 600; tries++)); do
+    [[ -d /proc/$pid ]] || return 0
+    sleep 0.1
+  done
+  engine_say "the engine of $1 does not end"
+  return 1
+}
+
+# The process of a pid file, where it is an engine.
+engine_pid() {
+  local pid
+  pid=$(engine_root cat "$1" 2>/dev/null) && [[ $(cat "/proc/$pid/comm" 2>/dev/null) == dockerd ]] && printf '%s\n' "$pid"
 }
 
 engine_stop() {
-  local pid tries
-  for pid in ${ENGINE_STARTED[@]+"${ENGINE_STARTED[@]}"}; do
-    engine_root kill "$pid" 2>/dev/null || continue
-    for ((tries = 0; tries < 300; tries++)); do
-      [[ -d /proc/$pid ]] || break
-      sleep 0.1
-    done
+  local pidfile
+  for pidfile in ${ENGINE_STARTED[@]+"${ENGINE_STARTED[@]}"}; do
+    engine_end "$pidfile"
   done
   ENGINE_STARTED=()
-  ENGINE_CURRENT_PID=
 }
 
 # Compiles dockerd, docker-proxy and runc, once for each set of versions; prints the folder that holds them.
@@ -160,7 +196,7 @@ engine_launch() {
   shift 2
   engine_root true || return
   # What an engine left that was killed: its number may be another program's by now.
-  if engine_root test -s "$pidfile" && [[ $(cat "/proc/$(engine_root cat "$pidfile")/comm" 2>/dev/null) != dockerd ]]; then
+  if engine_root test -s "$pidfile" && ! engine_pid "$pidfile" >/dev/null; then
     engine_root rm -f "$pidfile" || return
   fi
   if ((EUID == 0)); then
@@ -172,8 +208,8 @@ engine_launch() {
   local child=$!
   for ((tries = 0; tries < ENGINE_DEADLINE * 10; tries++)); do
     # The engine writes its process id early; until then a child that is gone has failed.
-    if engine_root test -s "$pidfile" && [[ -d /proc/$(engine_root cat "$pidfile") ]]; then
-      ENGINE_STARTED+=("$(engine_root cat "$pidfile")")
+    if engine_pid "$pidfile" >/dev/null; then
+      ENGINE_STARTED+=("$pidfile")
       return
     fi
     kill -0 "$child" 2>/dev/null || break
@@ -182,14 +218,14 @@ engine_launch() {
   engine_failed "$log"
 }
 
-# Waits until an engine answers.
+# engine_await ENDPOINT LOG PROCESS: waits until an engine answers, or its process is gone.
 engine_await() {
-  local endpoint=$1 log=$2 tries
+  local endpoint=$1 log=$2 process=$3 tries
   for ((tries = 0; tries < ENGINE_DEADLINE * 10; tries++)); do
     if engine_answers "$endpoint"; then
       return
     fi
-    [[ -d /proc/${ENGINE_STARTED[-1]} ]] || break
+    [[ -d /proc/$process ]] || break
     sleep 0.1
   done
   engine_failed "$log"

@@ -1,18 +1,20 @@
 //! A Docker engine as the tests see it: connected apart from the backend under test.
 
-use std::collections::{BTreeMap, HashMap};
+mod witness;
 
-use async_trait::async_trait;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex},
+};
+
 use bollard::{
     Docker,
     auth::DockerCredentials,
     models::{ContainerCreateBody, NetworkCreateRequest, VolumeCreateRequest},
     query_parameters::{
         CreateContainerOptionsBuilder, EventsOptionsBuilder, ImportImageOptions, InspectContainerOptions,
-        InspectNetworkOptions, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
-        ListVolumesOptionsBuilder, LogsOptionsBuilder, PushImageOptionsBuilder,
-        RemoveContainerOptionsBuilder, RemoveImageOptions, RemoveVolumeOptions, StartContainerOptions,
-        TagImageOptionsBuilder,
+        InspectNetworkOptions, LogsOptionsBuilder, PushImageOptionsBuilder, RemoveContainerOptionsBuilder,
+        RemoveImageOptions, RemoveVolumeOptions, StartContainerOptions, TagImageOptionsBuilder,
     },
 };
 use futures_util::StreamExt;
@@ -26,11 +28,24 @@ use straddle_core::{
     error::{Error, ErrorKind, Result},
     scope::Scope,
 };
+use tempfile::TempDir;
 
 /// The engine at `DOCKER_HOST`, or at the usual place.
 #[derive(Clone)]
 pub struct Engine {
     docker: Docker,
+    made: Arc<Mutex<Made>>,
+}
+
+/// What the suite had made here, to find it again.
+#[derive(Default)]
+struct Made {
+    /// Ids of images, by the reference under which each was made.
+    images: BTreeMap<String, Vec<String>>,
+    /// Containers that hold ports of the machine.
+    ports: BTreeMap<u16, String>,
+    /// The folder that holds secrets.
+    secrets: Option<TempDir>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -53,7 +68,7 @@ impl Engine {
         let hint = |error| failed("no Docker engine answers: scripts/test starts one")(error);
         let docker = Docker::connect_with_defaults().map_err(hint)?;
         docker.ping().await.map_err(hint)?;
-        Ok(Self { docker })
+        Ok(Self { docker, made: Arc::default() })
     }
 
     /// Loads the probe's image and returns its name.
@@ -289,79 +304,4 @@ fn filters(scope: &Scope) -> HashMap<String, Vec<String>> {
         format!("dev.straddle.environment={}", scope.environment()),
     ];
     HashMap::from([("label".to_owned(), labels)])
-}
-
-#[async_trait]
-impl Witness for Engine {
-    async fn plant(&self, scope: &Scope) -> Result<String> {
-        let name = format!("{}-web-1-1", scope.prefix());
-        let options = CreateContainerOptionsBuilder::default().name(&name).build();
-        let body =
-            ContainerCreateBody { image: Some(self.load_probe().await?), ..ContainerCreateBody::default() };
-        let made =
-            self.docker.create_container(Some(options), body).await.map_err(failed("plant a container"))?;
-        Ok(made.id)
-    }
-
-    async fn is_intact(&self, planted: &str) -> Result<bool> {
-        match self.docker.inspect_container(planted, None::<InspectContainerOptions>).await {
-            Ok(found) => Ok(found
-                .state
-                .and_then(|state| state.status)
-                .is_some_and(|status| status.to_string() == "created")),
-            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(false),
-            Err(error) => Err(failed("look at the planted container")(error)),
-        }
-    }
-
-    async fn uproot(&self, planted: &str) -> Result<()> {
-        let options = RemoveContainerOptionsBuilder::default().force(true).build();
-        self.docker
-            .remove_container(planted, Some(options))
-            .await
-            .map_err(failed("remove the planted container"))
-    }
-
-    async fn belongings(&self, scope: &Scope) -> Result<Vec<String>> {
-        let (prefix, mut found) = (scope.prefix(), Vec::new());
-        let named = |name: &str| {
-            name == prefix || name.strip_prefix(&prefix).is_some_and(|rest| rest.starts_with('-'))
-        };
-        // By label, and by name for what might have lost its labels.
-        for by_label in [true, false] {
-            let filters = if by_label { filters(scope) } else { HashMap::new() };
-            let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-            for container in
-                self.docker.list_containers(Some(options)).await.map_err(failed("list containers"))?
-            {
-                let names = container.names.unwrap_or_default();
-                found.extend(
-                    names
-                        .iter()
-                        .map(|name| name.trim_start_matches('/'))
-                        .filter(|name| by_label || named(name))
-                        .map(|name| format!("container {name}")),
-                );
-            }
-            let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
-            for network in self.docker.list_networks(Some(options)).await.map_err(failed("list networks"))? {
-                found.extend(
-                    network.name.filter(|name| by_label || named(name)).map(|name| format!("network {name}")),
-                );
-            }
-            let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
-            let volumes = self.docker.list_volumes(Some(options)).await.map_err(failed("list volumes"))?;
-            found.extend(
-                volumes
-                    .volumes
-                    .unwrap_or_default()
-                    .into_iter()
-                    .filter(|volume| by_label || named(&volume.name))
-                    .map(|volume| format!("volume {}", volume.name)),
-            );
-        }
-        found.sort();
-        found.dedup();
-        Ok(found)
-    }
 }

@@ -6,3 +6,4 @@ pub mod docker;
 pub mod faults;
 pub mod load;
 pub mod proxy;
+pub mod report;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use straddle_conformance::{Bench, Suite};
 use straddle_docker::{DockerConfig, DockerOrchestrator};
-use straddle_tests::docker::Engine;
+use straddle_tests::{docker::Engine, report};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn docker_behaves_as_the_suite_demands() {
@@ -13,9 +13,8 @@ async fn docker_behaves_as_the_suite_demands() {
     let backend = DockerOrchestrator::new(DockerConfig::default()).unwrap();
     let run = format!("suite{}", std::process::id());
     let bench = Bench::new(Arc::new(backend), Arc::new(engine), image, run).unwrap();
-    let only = std::env::var("STRADDLE_SUITE").unwrap_or_default();
-    let only = only.split(',').filter(|prefix| !prefix.is_empty()).map(str::to_owned);
-    let report = Suite::new().with_only(only).run(&bench).await;
+    let report = Suite::new().with_only(report::only()).run(&bench).await;
     println!("{report}");
+    report::keep(&report).unwrap();
     assert!(report.is_good(), "{report}");
 }

@@ -1,10 +1,16 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use async_trait::async_trait;
 use futures_util::StreamExt;
 use straddle_core::{
-    engine::Engine,
-    error::{Error, Result as CoreResult},
+    capability::Feature,
+    clock::SystemClock,
+    engine::{Engine, EngineOptions},
+    error::{Error, ErrorKind, Result as CoreResult},
     model::App,
     orchestrator::{ConnectRequest, Context, ExecRequest, Holder, LogLine, LogOptions, Orchestrator, Output},
     plan::{Intent, Plan},
@@ -15,21 +21,35 @@ use straddle_core::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// What is not as it should be, in one line.
+use crate::witness::{Made, Witness};
+
+/// What is not as it should be, in one line; or what cannot be looked at here, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mismatch(String);
+pub struct Mismatch {
+    what: String,
+    skipped: bool,
+}
 
 impl Mismatch {
     /// Makes a mismatch.
     #[must_use]
     pub fn new(what: impl Into<String>) -> Self {
-        Self(what.into())
+        Self { what: what.into(), skipped: false }
+    }
+
+    /// Makes the reason why something cannot be looked at here.
+    pub(crate) fn skipped(why: impl Into<String>) -> Self {
+        Self { what: why.into(), skipped: true }
+    }
+
+    pub(crate) fn is_skipped(&self) -> bool {
+        self.skipped
     }
 }
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.what)
     }
 }
 
@@ -44,30 +64,14 @@ impl From<Error> for Mismatch {
         if let Some(failure) = error.failure() {
             text.push_str(&format!(" {:?}", failure.last_lines));
         }
-        Self(text)
+        Self::new(text)
     }
 }
 
 impl From<spec::Problems> for Mismatch {
     fn from(problems: spec::Problems) -> Self {
-        Self(format!("the suite's own spec: {problems}"))
+        Self::new(format!("the suite's own spec: {problems}"))
     }
-}
-
-/// Looks at an engine from outside, without the backend under test.
-#[async_trait]
-pub trait Witness: fmt::Debug + Send + Sync {
-    /// Makes something that is named as the backend would name a thing of this application, without the labels that would make it ours.
-    async fn plant(&self, scope: &Scope) -> CoreResult<String>;
-
-    /// Returns whether a planted thing is still there, unchanged.
-    async fn is_intact(&self, planted: &str) -> CoreResult<bool>;
-
-    /// Removes a planted thing.
-    async fn uproot(&self, planted: &str) -> CoreResult<()>;
-
-    /// Lists everything on the engine that belongs to the application, by whatever mark or name.
-    async fn belongings(&self, scope: &Scope) -> CoreResult<Vec<String>>;
 }
 
 /// A backend under test.
@@ -78,6 +82,7 @@ pub struct Bench {
     image: String,
     run: String,
     scope: Scope,
+    made: Arc<Mutex<Vec<Made>>>,
 }
 
 impl Bench {
@@ -96,7 +101,14 @@ impl Bench {
     ) -> Result<Self, Mismatch> {
         let run = run.into();
         let name: Name = run.parse().map_err(|error: spec::ScalarError| Mismatch::new(error.message()))?;
-        Ok(Self { orchestrator, witness, image: image.into(), run, scope: Scope::new(&name) })
+        Ok(Self {
+            orchestrator,
+            witness,
+            image: image.into(),
+            run,
+            scope: Scope::new(&name),
+            made: Arc::default(),
+        })
     }
 
     /// Returns the backend.
@@ -117,23 +129,67 @@ impl Bench {
         &self.scope
     }
 
-    /// Returns a bench on the same application in another environment.
+    /// Returns a bench on the same application in another environment, which is removed with this one.
     pub(crate) fn in_environment(&self, environment: &str) -> Result<Self, Mismatch> {
         let environment: Name =
             environment.parse().map_err(|error: spec::ScalarError| Mismatch::new(error.message()))?;
-        Ok(Self { scope: self.scope.clone().with_environment(&environment), ..self.clone() })
+        Ok(self.beside(self.scope.clone().with_environment(&environment)))
     }
 
-    pub(crate) fn for_behaviour(&self, id: &str) -> Self {
-        let app = format!("{}-{id}", self.run);
+    /// Returns a bench on another application, which is removed with this one.
+    pub(crate) fn other_application(&self) -> Result<Self, Mismatch> {
+        let name: Name = format!("b-{}", self.scope.app())
+            .parse()
+            .map_err(|error: spec::ScalarError| Mismatch::new(error.message()))?;
+        Ok(self.beside(Scope::new(&name)))
+    }
+
+    fn beside(&self, scope: Scope) -> Self {
+        let other = Self { scope, made: Arc::default(), ..self.clone() };
+        self.made(Made::Application(other.clone()));
+        other
+    }
+
+    /// Returns a bench for a behaviour by its id and place in the list. No name begins with another one.
+    pub(crate) fn for_behaviour(&self, id: &str, place: usize) -> Self {
+        let app = format!("{}-{place:02}-{id}", self.run);
         let scope = app.parse().map_or_else(|_| self.scope.clone(), |name| Scope::new(&name));
-        Self { scope, ..self.clone() }
+        Self { scope, made: Arc::default(), ..self.clone() }
+    }
+
+    /// Notes what is to be taken back when the behaviour is over.
+    pub(crate) fn made(&self, made: Made) {
+        self.list().push(made);
+    }
+
+    /// Forgets what was taken back already.
+    pub(crate) fn forget(&self, is_gone: impl Fn(&Made) -> bool) {
+        self.list().retain(|made| !is_gone(made));
+    }
+
+    /// Returns what is to be taken back, the last first, each thing once.
+    pub(crate) fn all_made(&self) -> Vec<Made> {
+        let mut images = BTreeSet::new();
+        let mut all: Vec<Made> = self.list().drain(..).rev().collect();
+        all.retain(|made| !matches!(made, Made::Image(reference) if !images.insert(reference.clone())));
+        all
+    }
+
+    fn list(&self) -> MutexGuard<'_, Vec<Made>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn has(&self, feature: Feature) -> bool {
+        self.orchestrator.platform().capability().has(feature)
     }
 
     /// Reads a spec of the suite: `APP` is the application and `IMAGE` the probe's image in it.
     pub(crate) fn app(&self, spec: &str) -> Result<App, Mismatch> {
-        let text = spec.replace("APP", self.scope.app()).replace("IMAGE", &self.image);
-        Ok(spec::from_yaml(&text)?)
+        Ok(spec::from_yaml(&self.fill(spec))?)
+    }
+
+    pub(crate) fn fill(&self, spec: &str) -> String {
+        spec.replace("APP", self.scope.app()).replace("IMAGE", &self.image)
     }
 
     pub(crate) async fn plan(&self, intent: Intent) -> Result<Plan, Mismatch> {
@@ -155,17 +211,26 @@ impl Bench {
     }
 
     pub(crate) async fn carry_out(&self, plan: &Plan) -> CoreResult<()> {
-        let holder = Holder {
-            id: format!("{}-suite", self.scope.app()),
-            description: "the conformance suite".to_owned(),
-            machine: "conformance".to_owned(),
-            process: std::process::id(),
-        };
-        Engine::default()
-            .run(&*self.orchestrator, plan, &holder, &Context::new())
-            .await
-            .map(drop)
-            .map_err(Into::into)
+        let holder = self.holder("the conformance suite");
+        self.carry_out_as(plan, &holder, EngineOptions::default(), &Context::new()).await
+    }
+
+    /// Carries out a plan as somebody.
+    pub(crate) async fn carry_out_as(
+        &self,
+        plan: &Plan,
+        holder: &Holder,
+        options: EngineOptions,
+        context: &Context,
+    ) -> CoreResult<()> {
+        let run = Engine::new(options).run(&*self.orchestrator, plan, holder, context).await;
+        run.map(drop).map_err(Into::into)
+    }
+
+    /// Names somebody who changes the application: the same one for the same description.
+    pub(crate) fn holder(&self, description: &str) -> Holder {
+        let id = format!("{}-{}", self.scope.app(), description.replace(' ', "-"));
+        Holder { id, ..Holder::of_this_process(description, &SystemClock::new()) }
     }
 
     pub(crate) async fn intent(&self, intent: Intent) -> Result<Plan, Mismatch> {
@@ -186,10 +251,20 @@ impl Bench {
         Ok(self.orchestrator.status(&self.scope).await?)
     }
 
-    /// Removes everything of the application.
+    /// Removes everything of the application, whatever it is in the middle of.
     pub(crate) async fn clean(&self) -> Result<(), Mismatch> {
-        self.intent(Intent::Remove { volumes: true, only: Vec::new() }).await?;
-        Ok(())
+        // A lease that a behaviour left behind runs out by itself, and what goes on after a failure moves the ground of a plan.
+        const TRIES: u32 = 5;
+        let options = EngineOptions::default().with_lease_wait(Duration::from_secs(90));
+        let holder = self.holder("the conformance suite");
+        let mut tries = 1;
+        loop {
+            let plan = self.plan(Intent::Remove { volumes: true, only: Vec::new() }).await?;
+            match self.carry_out_as(&plan, &holder, options.clone(), &Context::new()).await {
+                Err(error) if error.kind() == ErrorKind::Stale && tries < TRIES => tries += 1,
+                result => return Ok(result?),
+            }
+        }
     }
 
     /// Sends a GET request to a port of a service and returns the body of the answer.
@@ -197,12 +272,31 @@ impl Bench {
     /// The connection is one replica's, and ends with it: in an update, what is answered with nothing at all is asked of another.
     pub(crate) async fn get(&self, service: &str, port: u16, path: &str) -> Result<String, Mismatch> {
         const REPLICAS: usize = 3;
+        if !self.has(Feature::PortForward) {
+            return self.get_inside(service, port, path).await;
+        }
         for _ in 0..REPLICAS {
             if let Some(body) = self.get_once(service, port, path).await? {
                 return Ok(body);
             }
         }
         Err(Mismatch::new(format!("GET {path} of {service}: no answer, {REPLICAS} times")))
+    }
+
+    /// Asks from inside the container, where no connection leads there from outside.
+    async fn get_inside(&self, service: &str, port: u16, path: &str) -> Result<String, Mismatch> {
+        if !self.has(Feature::Exec) {
+            return Err(Mismatch::skipped(
+                "nothing leads into a container: neither port forwarding nor exec is claimed",
+            ));
+        }
+        let url = format!("http://127.0.0.1:{port}{path}");
+        let request = ExecRequest::new(service, ["/probe".to_owned(), "fetch".to_owned(), url]);
+        let (code, out, errors) = self.exec_with_errors(request, None).await?;
+        if code.is_none_or(|code| code == 0) && errors.is_empty() {
+            return Ok(out);
+        }
+        Err(Mismatch::new(format!("GET {path} of {service}: {errors}")))
     }
 
     async fn get_once(&self, service: &str, port: u16, path: &str) -> Result<Option<String>, Mismatch> {
@@ -239,18 +333,35 @@ impl Bench {
         request: ExecRequest,
         input: Option<&str>,
     ) -> Result<(Option<i64>, String), Mismatch> {
+        let (code, out, _) = self.exec_with_errors(request, input).await?;
+        Ok((code, out))
+    }
+
+    /// Runs a command in a service and returns its exit code, standard output and standard error.
+    pub(crate) async fn exec_with_errors(
+        &self,
+        request: ExecRequest,
+        input: Option<&str>,
+    ) -> Result<(Option<i64>, String, String), Mismatch> {
         let mut session = self.orchestrator.exec(&self.scope, request).await?;
         if let (Some(text), Some(mut writer)) = (input, session.input.take()) {
             writer.write_all(text.as_bytes()).await.map_err(|error| Mismatch::new(error.to_string()))?;
             writer.shutdown().await.map_err(|error| Mismatch::new(error.to_string()))?;
         }
-        let mut written = Vec::new();
-        while let Some(output) = session.output.next().await {
-            if let Output::Stdout(bytes) = output? {
-                written.extend_from_slice(&bytes);
+        let (mut out, mut errors) = (Vec::new(), Vec::new());
+        let read = async {
+            while let Some(output) = session.output.next().await {
+                match output? {
+                    Output::Stdout(bytes) => out.extend_from_slice(&bytes),
+                    Output::Stderr(bytes) => errors.extend_from_slice(&bytes),
+                }
             }
-        }
-        Ok((session.control.exit_code().await?, String::from_utf8_lossy(&written).into_owned()))
+            Ok::<_, Mismatch>(())
+        };
+        let read = tokio::time::timeout(Duration::from_secs(30), read).await;
+        read.map_err(|_| Mismatch::new("a command did not end within 30 s"))??;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok((session.control.exit_code().await?, text(&out), text(&errors)))
     }
 
     /// Reads the lines that are there now.

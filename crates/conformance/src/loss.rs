@@ -16,6 +16,8 @@ use straddle_core::{
     spec::{self, Files, Inputs, Leaf, LeafSegment, NoVariables, Source, Spec},
 };
 
+use self::scaffold::Case;
+
 /// A field that vanished, or could not be tested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
@@ -47,8 +49,15 @@ pub fn silent_losses(platform: &dyn Platform, facts: &Facts) -> (Vec<Loss>, usiz
 }
 
 fn loss(platform: &dyn Platform, facts: &Facts, leaf: &Leaf) -> Option<Loss> {
-    let lost = |what: String| Some(Loss { field: leaf.pattern(), what });
-    let (path, documents) = scaffold::documents(leaf);
+    scaffold::cases(leaf).into_iter().find_map(|case| lost(platform, facts, leaf, case))
+}
+
+fn lost(platform: &dyn Platform, facts: &Facts, leaf: &Leaf, case: Case) -> Option<Loss> {
+    let Case { name, path, documents } = case;
+    let lost = |what: String| {
+        let beside = name.map(|name| format!(", in a check of kind {name}")).unwrap_or_default();
+        Some(Loss { field: leaf.pattern(), what: what + &beside })
+    };
     let mut translations = Vec::new();
     for document in &documents {
         match read(document) {

@@ -35,6 +35,13 @@ pub(super) fn service(
     let key = ResourceKey::new(SERVICE, name.as_str());
     let place = Place::root(key.clone());
     let translated = template::template(out, around, &field, &place, template, true);
+    if template.containers.len() > 1 {
+        let message = "after a restart of the engine its containers may stay down until the next command starts them in their order: \
+            the engine starts each by itself, whether or not the network that they share is there";
+        let finding =
+            Finding::new(FindingKind::Adapted, "docker/engine-restart", field.child("containers"), message);
+        out.push(finding.with_fix("run `straddle up` after a restart of the engine"));
+    }
     let replicas_place = place.child("replicas");
     if replicas.is_some() {
         out.map(field.child("replicas"), &[&replicas_place]);

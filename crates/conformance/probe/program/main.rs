@@ -37,7 +37,8 @@ Usage: probe COMMAND
   show FACT [ARGUMENT]   print a fact: hostname, uid, gid, groups, cwd, args, environment, ulimit [NAME],
                          memory, cpu, capabilities, version
   read PATH              print a file
-  write PATH TEXT        write a file
+  write PATH TEXT [--after 1s]
+                         wait, then write a file
   wait-file PATH [--timeout 30s]
                          wait until a file is there
   fetch URL              print what an http:// address answers; exit code 1 unless its status is 2xx
@@ -86,7 +87,12 @@ fn run(arguments: &[String]) -> io::Result<ExitCode> {
         "env" => return env(options.word(0)?),
         "show" => say(&facts::fact(options.word(0)?, options.words().get(1).map(String::as_str))?)?,
         "read" => drop(copy(fs::File::open(options.word(0)?)?, io::stdout().lock())?),
-        "write" => fs::write(options.word(0)?, options.word(1)?)?,
+        "write" => {
+            if let Some(time) = options.get("after") {
+                thread::sleep(duration(time)?);
+            }
+            fs::write(options.word(0)?, options.word(1)?)?;
+        }
         "wait-file" => wait_file(&options)?,
         "fetch" => return fetch(options.word(0)?),
         "resolve" => {

@@ -22,7 +22,7 @@ services:
     image: IMAGE
     command: [serve, "8080", --body, one]
     ports: [{name: http, port: 8080}]
-    health: {http: /healthz, interval: 1s, timeout: 1s, failures: 3}
+    health: {http: /healthz, interval: 1s, timeout: 5s, failures: 3}
     replicas: 2
     stop: {grace: 1s, drain: 1s}
 "#;
@@ -207,6 +207,31 @@ pub(super) async fn history(bench: &Bench) -> Done {
     Ok(())
 }
 
+pub(super) async fn rollback(bench: &Bench) -> Done {
+    const BODIES: [&str; 4] = ["one", "two", "three", "four"];
+    let spec = |body: &str| web("one", body).replace("replicas: 2", "replicas: 1");
+    for body in BODIES {
+        bench.up(&spec(body)).await?;
+    }
+    for (number, body) in [(2, "two"), (4, "four"), (1, "one"), (3, "three")] {
+        bench.intent(Intent::Rollback { service: "web".to_owned(), to: Some(number) }).await?;
+        let answer = bench.get("web", 8080, "/").await?;
+        ensure!(answer == body, "back on revision {number} `{answer}` answers");
+        let status = bench.status().await?;
+        ensure!(
+            status.service("web").is_some_and(|web| web.is_healthy() && web.revision == Some(number)),
+            "not revision {number}: {status:?}"
+        );
+        ensure!(
+            bench.plan_apply(&spec(body)).await?.is_empty(),
+            "the spec of revision {number} makes a change"
+        );
+    }
+    let kept = bench.orchestrator().history(bench.scope(), "web").await?;
+    ensure!(kept.len() == BODIES.len(), "going back made revisions: {kept:?}");
+    Ok(())
+}
+
 pub(super) async fn scale(bench: &Bench) -> Done {
     bench.up(WEB).await?;
     for replicas in [3, 1, 0, 2] {
@@ -256,7 +281,7 @@ pub(super) async fn remove(bench: &Bench) -> Done {
     bench.intent(Intent::Remove { volumes: true, only: Vec::new() }).await?;
     let status = bench.status().await?;
     ensure!(status.is_empty(), "the status shows {status:?}");
-    let left = bench.witness().belongings(bench.scope()).await?;
+    let left = bench.belongings().await?;
     ensure!(left.is_empty(), "left behind: {}", left.join(", "));
     let again = bench.intent(Intent::Remove { volumes: true, only: Vec::new() }).await?;
     ensure!(again.is_empty(), "removing again plans {:?}", again.steps);

@@ -1,5 +1,3 @@
-use straddle_core::orchestrator::ExecRequest;
-
 use super::ensure;
 use crate::bench::{Bench, Mismatch};
 
@@ -35,7 +33,7 @@ services:
     image: IMAGE
     command: [serve, "7000", --body, first]
     ports: [{name: http, port: 7000}]
-    health: {http: /healthz, interval: 1s, timeout: 1s, failures: 3}
+    health: {http: /healthz, interval: 1s, timeout: 5s, failures: 3}
     replicas: 2
     stop: {grace: 1s, drain: 1s}
 "#;
@@ -43,16 +41,16 @@ services:
 pub(super) async fn discovery(bench: &Bench) -> Done {
     bench.up(PAIR).await?;
     let url = bench.get("client", 8080, "/env/SERVER").await?;
-    let fetch =
-        || ExecRequest::new("client", ["/probe".to_owned(), "fetch".to_owned(), url.trim().to_owned()]);
-    let (code, body) = bench.exec(fetch(), None).await?;
-    ensure!(code == Some(0) && body.trim() == "first", "{url} answers `{body}` ({code:?})");
+    let question = format!("/fetch?url={}", url.trim());
+    let ask = || bench.get("client", 8080, &question);
+    let body = ask().await?;
+    ensure!(body == "first", "{url} answers `{body}`");
     // While the update goes on every question is answered, by one revision or the other.
     let second = PAIR.replace("first", "second");
     let update = bench.up(&second);
     futures_util::pin_mut!(update);
     loop {
-        let question = bench.exec(fetch(), None);
+        let question = ask();
         futures_util::pin_mut!(question);
         match futures_util::future::select(&mut update, question).await {
             futures_util::future::Either::Left((plan, question)) => {
@@ -61,15 +59,12 @@ pub(super) async fn discovery(bench: &Bench) -> Done {
                 break;
             }
             futures_util::future::Either::Right((answer, _)) => {
-                let (code, body) = answer?;
-                ensure!(
-                    code == Some(0) && ["first", "second"].contains(&body.trim()),
-                    "during the update: `{body}` ({code:?})"
-                );
+                let body = answer?;
+                ensure!(["first", "second"].contains(&&*body), "during the update: `{body}`");
             }
         }
     }
-    let (_, body) = bench.exec(fetch(), None).await?;
-    ensure!(body.trim() == "second", "after the update the name stands for `{body}`");
+    let body = ask().await?;
+    ensure!(body == "second", "after the update the name stands for `{body}`");
     Ok(())
 }

@@ -1,5 +1,9 @@
 use straddle_core::{
-    error::ErrorKind, failure::Cause, orchestrator::LogOptions, plan::Action, status::RunState,
+    error::ErrorKind,
+    failure::Cause,
+    orchestrator::{Context, LogOptions, RunRequest},
+    plan::Action,
+    status::RunState,
 };
 
 use super::ensure;
@@ -16,7 +20,7 @@ services:
     image: IMAGE
     command: [serve, "8080", --ready-after, 2s]
     ports: [{name: http, port: 8080}]
-    health: {http: /healthz, interval: 1s, timeout: 1s, failures: 3, start_period: 20s}
+    health: {http: /healthz, interval: 1s, timeout: 5s, failures: 3, start_period: 20s}
     stop: {grace: 1s, drain: 0s}
 "#;
     let clock = tokio::time::Instant::now();
@@ -50,7 +54,7 @@ services:
         image: IMAGE
         command: [serve, "9090", --ready-after, 1s]
         ports: [{name: side, port: 9090}]
-        health: {http: /healthz, interval: 1s, timeout: 1s, failures: 20}
+        health: {http: /healthz, interval: 1s, timeout: 5s, failures: 20}
     stop: {grace: 1s, drain: 0s}
 "#)
         .await?;
@@ -60,7 +64,119 @@ services:
     };
     ensure!(replica.containers.len() == 2, "containers: {:?}", replica.containers);
     ensure!(bench.get("web", 8080, "/hostname").await?.len() > 1, "web does not answer");
+    // A task that asks the other container once tells whether it was healthy by then.
+    let code = run(
+        bench,
+        r#"
+app: APP
+tasks:
+  job:
+    containers:
+      job: {image: IMAGE, command: [fetch, "http://127.0.0.1:9090/healthz"], depends_on: {side: healthy}}
+      side:
+        image: IMAGE
+        command: [serve, "9090", --ready-after, 2s]
+        ports: [{name: side, port: 9090}]
+        health: {http: /healthz, interval: 1s, timeout: 5s, failures: 20}
+        essential: false
+    stop: {grace: 1s}
+"#,
+    )
+    .await?;
+    ensure!(code == 0, "it was started before the other container was healthy (exit {code})");
     Ok(())
+}
+
+pub(super) async fn depends_healthy_failed(bench: &Bench) -> Done {
+    let spec = r#"
+app: APP
+services:
+  web:
+    containers:
+      web: {image: IMAGE, command: [serve, "8080"], ports: [{name: http, port: 8080}], depends_on: {side: healthy}}
+      side:
+        image: IMAGE
+        command: [serve, "9090", --ready-after, 10m]
+        ports: [{name: side, port: 9090}]
+        health: {http: /healthz, interval: 1s, timeout: 5s, failures: 100}
+        start_timeout: 2s
+    stop: {grace: 1s, drain: 0s}
+"#;
+    given_up(bench, spec, "side", &[Cause::DependencyFailed, Cause::NeverHealthy]).await
+}
+
+/// Runs the task of a spec to its exit code.
+async fn run(bench: &Bench, spec: &str) -> Result<i64, Mismatch> {
+    let request = RunRequest::new(bench.app(spec)?, "job").with_timeout(std::time::Duration::from_secs(60));
+    Ok(bench.orchestrator().run(bench.scope(), request, &Context::new()).await?.exit_code)
+}
+
+/// Demands that a service is given up because of a container that its main container awaits, which was never started.
+async fn given_up(bench: &Bench, spec: &str, container: &str, causes: &[Cause]) -> Done {
+    let Err(error) = bench.try_up(spec).await? else {
+        return Err(Mismatch::new("a failed predecessor counts as done"));
+    };
+    ensure!(error.kind() == ErrorKind::Rollout, "the kind is {:?}: {error}", error.kind());
+    let Some(failure) = error.failure() else {
+        return Err(Mismatch::new(format!("no cause is named: {error}")));
+    };
+    ensure!(causes.contains(&failure.cause), "the cause is {failure:?}");
+    ensure!(failure.container.as_deref() == Some(container), "it is not {container}: {failure:?}");
+    let status = bench.status().await?;
+    ensure!(status.service("web").is_none_or(|web| web.healthy == 0), "it counts as healthy: {status:?}");
+    Ok(())
+}
+
+const START: &str = r#"
+app: APP
+services:
+  web:
+    containers:
+      web: {image: IMAGE, command: [serve, "8080"], ports: [8080], depends_on: {side: start}}
+      side: {image: IMAGE, command: [serve, "9090", --body, beside]}
+    stop: {grace: 1s, drain: 0s}
+"#;
+
+pub(super) async fn depends_start(bench: &Bench) -> Done {
+    bench.up(START).await?;
+    ensure!(bench.status().await?.is_healthy(), "not healthy");
+    let body = bench.get("web", 8080, "/fetch?url=http://127.0.0.1:9090/").await?;
+    ensure!(body == "beside", "the container before it answers `{body}`");
+    ensure!(bench.plan_apply(START).await?.is_empty(), "it makes a change");
+    Ok(())
+}
+
+pub(super) async fn depends_start_failed(bench: &Bench) -> Done {
+    let spec = START.replace("command: [serve, \"9090\", --body, beside]", "entrypoint: [/no/such/program]");
+    given_up(bench, &spec, "side", &[Cause::CommandMissing, Cause::DependencyFailed]).await
+}
+
+const COMPLETE: &str = r#"
+app: APP
+tasks:
+  job:
+    containers:
+      job: {image: IMAGE, command: [read, /data/note], depends_on: {prepare: complete}, volumes: {/data: {name: space}}}
+      prepare: {image: IMAGE, command: [write, /data/note, done, --after, 1s], volumes: {/data: {name: space}}}
+    stop: {grace: 1s}
+volumes: {space: {ephemeral: {}}}
+"#;
+
+pub(super) async fn depends_complete(bench: &Bench) -> Done {
+    let code = run(bench, COMPLETE).await?;
+    ensure!(code == 0, "it was started before the other container had ended (exit {code})");
+    // Whatever its exit code is.
+    let web = SUCCESS.replace("success", "complete").replace("[print, prepared]", r#"[exit, "7"]"#);
+    bench.up(&web).await?;
+    ensure!(bench.status().await?.is_healthy(), "not healthy after prepare has ended with 7");
+    ensure!(bench.plan_apply(&web).await?.is_empty(), "an ended container makes a change");
+    Ok(())
+}
+
+pub(super) async fn depends_complete_failed(bench: &Bench) -> Done {
+    let spec =
+        SUCCESS.replace("success", "complete").replace("[print, prepared]", "[sleep], start_timeout: 2s");
+    given_up(bench, &spec, "prepare", &[Cause::DependencyFailed]).await
 }
 
 const SUCCESS: &str = r#"
@@ -74,6 +190,8 @@ services:
 "#;
 
 pub(super) async fn depends_success(bench: &Bench) -> Done {
+    let code = run(bench, &COMPLETE.replace("complete", "success")).await?;
+    ensure!(code == 0, "it was started before the other container had succeeded (exit {code})");
     bench.up(SUCCESS).await?;
     let lines = bench.logs(LogOptions::of("web").with_container("prepare")).await?;
     ensure!(lines.iter().any(|line| line.line == "prepared"), "prepare did not run: {lines:?}");
@@ -82,19 +200,12 @@ pub(super) async fn depends_success(bench: &Bench) -> Done {
     Ok(())
 }
 
-pub(super) async fn depends_failed(bench: &Bench) -> Done {
+pub(super) async fn depends_success_failed(bench: &Bench) -> Done {
     let spec = SUCCESS.replace("[print, prepared]", r#"[exit, "7"]"#);
-    let Err(error) = bench.try_up(&spec).await? else {
-        return Err(Mismatch::new("a failed predecessor counts as done"));
-    };
-    let Some(failure) = error.failure() else {
-        return Err(Mismatch::new(format!("no cause is named: {error}")));
-    };
-    ensure!(failure.cause == Cause::DependencyFailed, "the cause is {failure:?}");
-    ensure!(
-        failure.container.as_deref() == Some("prepare") && failure.exit_code == Some(7),
-        "it is not prepare with 7: {failure:?}"
-    );
+    given_up(bench, &spec, "prepare", &[Cause::DependencyFailed]).await?;
+    // A volume that is not there is no file: the predecessor fails, and what it should have written is not asked for.
+    let task = COMPLETE.replace("complete", "success").replace("/data/note, done", "/none/note, done");
+    ensure!(!matches!(run(bench, &task).await, Ok(0)), "a task whose predecessor failed succeeds");
     Ok(())
 }
 
@@ -168,7 +279,7 @@ services:
     image: IMAGE
     command: [serve, "8080", --ready-after, 1s]
     ports: [{name: http, port: 8080}]
-    health: {http: /healthz, interval: 1s, timeout: 1s, failures: 20}
+    health: {http: /healthz, interval: 1s, timeout: 5s, failures: 20}
     stop: {grace: 1s, drain: 0s}
 "#)
         .await?;

@@ -51,9 +51,7 @@ pub(super) async fn output(bench: &Bench) -> Done {
     let (out, err) = written.lock().unwrap_or_else(PoisonError::into_inner).clone();
     ensure!(out == "to one\ngrüße\n".as_bytes(), "standard output is {:?}", String::from_utf8_lossy(&out));
     ensure!(err == b"to two\n", "standard error is {:?}", String::from_utf8_lossy(&err));
-    let status = bench.status().await?;
-    ensure!(status.tasks.iter().all(|task| task.runs.is_empty()), "the run was left: {:?}", status.tasks);
-    Ok(())
+    left(bench).await
 }
 
 pub(super) async fn timeout(bench: &Bench) -> Done {
@@ -65,9 +63,7 @@ pub(super) async fn timeout(bench: &Bench) -> Done {
         result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout),
         "a run without end: {result:?}"
     );
-    let left = bench.status().await?;
-    ensure!(left.tasks.iter().all(|task| task.runs.is_empty()), "the run was left: {:?}", left.tasks);
-    Ok(())
+    left(bench).await
 }
 
 pub(super) async fn cancel(bench: &Bench) -> Done {
@@ -84,7 +80,36 @@ pub(super) async fn cancel(bench: &Bench) -> Done {
         result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Cancelled),
         "a cancelled run: {result:?}"
     );
-    let left = bench.status().await?;
-    ensure!(left.tasks.iter().all(|task| task.runs.is_empty()), "the run was left: {:?}", left.tasks);
+    left(bench).await
+}
+
+pub(super) async fn essential_exit(bench: &Bench) -> Done {
+    // The names are in neither order of time, so that nothing hangs on it.
+    let spec = |first: &str, second: &str| {
+        format!(
+            "app: APP\ntasks:\n  job:\n    containers:\n      a: {{image: IMAGE, command: {first}}}\n      \
+             b: {{image: IMAGE, command: {second}}}\n    stop: {{grace: 1s}}\n"
+        )
+    };
+    for (first, second) in
+        [("[sleep]", r#"[exit, "4", --after, 1s]"#), (r#"[exit, "4", --after, 1s]"#, "[sleep]")]
+    {
+        let app = bench.app(&spec(first, second))?;
+        let request = RunRequest::new(app, "job").with_timeout(Duration::from_secs(30));
+        let outcome = bench.orchestrator().run(bench.scope(), request, &Context::new()).await?;
+        ensure!(outcome.exit_code == 4, "exit 4 of an essential container arrived as {}", outcome.exit_code);
+        left(bench).await?;
+    }
+    // One that is not essential ends, and the task goes on to its own end.
+    let beside = spec(r#"[exit, "3", --after, 2s]"#, r#"[exit, "1"], essential: false"#);
+    let request = RunRequest::new(bench.app(&beside)?, "job").with_timeout(Duration::from_secs(30));
+    let outcome = bench.orchestrator().run(bench.scope(), request, &Context::new()).await?;
+    ensure!(outcome.exit_code == 3, "exit 3 arrived as {}", outcome.exit_code);
+    left(bench).await
+}
+
+async fn left(bench: &Bench) -> Done {
+    let status = bench.status().await?;
+    ensure!(status.tasks.iter().all(|task| task.runs.is_empty()), "the run was left: {:?}", status.tasks);
     Ok(())
 }

@@ -77,6 +77,67 @@ fn key(segments: &[LeafSegment], at: usize, example: &str) -> String {
     .to_owned()
 }
 
+/// A way to write a leaf: its path in the scaffold, and two documents that differ in it alone.
+pub(super) struct Case {
+    /// What stands beside it, where that is one of several ways.
+    pub(super) name: Option<&'static str>,
+    pub(super) path: FieldPath,
+    pub(super) documents: Vec<Value>,
+}
+
+/// Returns every way to write a leaf in which it could be lost by itself.
+///
+/// Of a health check each kind is a case of its own: a target looks at one kind only where several stand side by side.
+pub(super) fn cases(leaf: &Leaf) -> Vec<Case> {
+    let (path, documents) = documents(leaf);
+    let kinds = probe(&path).map(|probe| (kinds(&path, &probe), probe));
+    let mut cases = Vec::new();
+    for (name, beside) in kinds.iter().flat_map(|(kinds, _)| kinds) {
+        let Some((_, probe)) = &kinds else { continue };
+        let mut documents = documents.clone();
+        for document in &mut documents {
+            let check = place(document, probe);
+            if let Some(members) = check.as_object_mut() {
+                members.shift_remove("exec");
+            }
+            merge(check, beside.clone());
+        }
+        cases.push(Case { name: Some(name), path: path.clone(), documents });
+    }
+    cases.push(Case { name: None, path, documents });
+    cases
+}
+
+/// Returns the health check that a path leads into.
+fn probe(path: &FieldPath) -> Option<FieldPath> {
+    let is =
+        |segment: &Segment, names: &[&str]| matches!(segment, Segment::Key(key) if names.contains(&&**key));
+    let segments = path.segments();
+    let health = segments.iter().position(|segment| is(segment, &["health"]))?;
+    let purpose =
+        segments.get(health + 1).is_some_and(|next| is(next, &["startup", "readiness", "liveness"]));
+    let end = health + 1 + usize::from(purpose);
+    (segments.len() > end).then(|| segments[..end].iter().cloned().collect())
+}
+
+/// Returns the kinds of check beside which a field of one means something, when no command stands in front of them.
+fn kinds(path: &FieldPath, probe: &FieldPath) -> Vec<(&'static str, Value)> {
+    let field = match path.segments().get(probe.segments().len()) {
+        Some(Segment::Key(field)) => &**field,
+        _ => "",
+    };
+    let http = ("http", json!({"http": "/healthz", "port": "http"}));
+    let tcp = ("tcp", json!({"tcp": "http"}));
+    let grpc = ("grpc", json!({"grpc": "grpc"}));
+    match field {
+        "exec" => Vec::new(),
+        "headers" | "http" | "port" | "status" => vec![http],
+        "tcp" => vec![tcp],
+        "grpc" | "grpc_service" => vec![grpc],
+        _ => vec![http, tcp, grpc],
+    }
+}
+
 /// Returns the path of a leaf in the scaffold, and two documents that differ in it alone.
 pub(super) fn documents(leaf: &Leaf) -> (FieldPath, Vec<Value>) {
     let path: FieldPath = leaf

@@ -17,9 +17,10 @@ use crate::{
     scope::Scope,
 };
 
-/// How long a lease lasts that nobody renews, and how often a caller at work renews its own.
+/// How long a lease lasts that nobody renews, where the world does not say otherwise.
 const LEASE_TIME: Duration = Duration::from_secs(60);
-const LEASE_RENEWAL: Duration = Duration::from_secs(20);
+/// A caller at work renews its own each time that this part of it is over.
+const LEASE_PART: u32 = 3;
 
 /// One caller of a world.
 #[derive(Clone, Debug)]
@@ -84,9 +85,10 @@ impl Client {
                 let help = format!("wait until it is done; if it has died, its lease ends in {left:.0}s");
                 return Err(Error::new(ErrorKind::Conflict, message).with_help(help));
             }
+            let lease_time = lease_time(state);
             state
                 .leases
-                .insert(scope.clone(), LeaseRecord { holder: holder.clone(), until: now + LEASE_TIME });
+                .insert(scope.clone(), LeaseRecord { holder: holder.clone(), until: now + lease_time });
             self.held().insert((scope.clone(), holder.id.clone()));
             Ok(Lease { scope: scope.clone(), holder: holder.id.clone(), token: holder.id.clone() })
         })
@@ -104,12 +106,12 @@ impl Client {
 
     /// Renews the leases that this caller holds; returns when that is due again.
     fn renew(&self, state: &mut State) -> Option<Duration> {
-        let now = state.now();
+        let (now, lease_time) = (state.now(), lease_time(state));
         let mut due = None;
         for (scope, holder) in self.held().iter() {
             if let Some(lease) = state.leases.get_mut(scope).filter(|lease| lease.holder.id == *holder) {
-                lease.until = now + LEASE_TIME;
-                due = Some(now + LEASE_RENEWAL);
+                lease.until = now + lease_time;
+                due = Some(now + lease_time / LEASE_PART);
             }
         }
         due
@@ -118,4 +120,8 @@ impl Client {
     fn held(&self) -> std::sync::MutexGuard<'_, BTreeSet<(Scope, String)>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn lease_time(state: &State) -> Duration {
+    state.lease_time.unwrap_or(LEASE_TIME)
 }

@@ -154,6 +154,15 @@ impl Command {
                 Moment::Line { stderr, text } => return Some(self.line(stderr, &text)),
                 Moment::Exit { code } => return self.exit(code),
                 Moment::OutOfMemory => return self.exit(137),
+                Moment::Write { path, text } => {
+                    let written = self
+                        .client
+                        .world()
+                        .change(|state| state.write_file(&self.group, &self.container, &path, &text));
+                    let Err(error) = written else { return self.exit(0) };
+                    self.script.push_front((at, Moment::Exit { code: 1 }));
+                    return Some(self.line(true, &format!("probe: {error}")));
+                }
                 Moment::Count { number, to } if number > to => return self.exit(0),
                 Moment::Count { number, to } => {
                     self.script.push_front((at + COUNT_PAUSE, Moment::Count { number: number + 1, to }));

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use crate::{
     finding::{Finding, FindingKind, Note},
     model::{
-        App, Container, Expose, Probe, ProbeKind, RolloutStrategy, Scheme, Volume, VolumeKind, Workload,
-        WorkloadKind,
+        App, Container, Expose, Probe, ProbeKind, RolloutStrategy, Scheme, Stop, Volume, VolumeKind,
+        Workload, WorkloadKind,
     },
     path::{FieldPath, Segment},
     platform::{Facts, Footprint, Mapping, NativePath, Resource, ResourceKey, Translation},
@@ -120,6 +120,7 @@ fn workload_resource(
             fill_in(document, app, container);
         }
     }
+    stop_findings(translation, &path, workload);
     match workload.kind {
         WorkloadKind::Service(service) => {
             if service.rollout.strategy != RolloutStrategy::Rolling {
@@ -201,6 +202,31 @@ fn container_findings(translation: &mut Translation, path: &FieldPath, container
                 message,
             ));
         }
+    }
+}
+
+/// Says of every word about stopping that it has no effect.
+fn stop_findings(translation: &mut Translation, path: &FieldPath, workload: Workload<'_>) {
+    let (stop, usual) = (&workload.template.stop, Stop::default());
+    let stop_path = path.child("stop");
+    let mut fields = Vec::new();
+    if stop.grace != usual.grace {
+        fields.push(stop_path.child("grace"));
+    }
+    if stop.drain != usual.drain {
+        fields.push(stop_path.child("drain"));
+    }
+    for (name, container) in &workload.template.containers {
+        let path = path.child("containers").child(name.as_str());
+        let given = [
+            ("stop_signal", container.stop_signal.is_some()),
+            ("stop_grace", container.stop_grace.is_some()),
+        ];
+        fields.extend(given.into_iter().filter(|(_, given)| *given).map(|(field, _)| path.child(field)));
+    }
+    for field in fields {
+        let message = "what is stopped there ends at once, whatever it is told";
+        translation.findings.push(Finding::new(FindingKind::Ignored, "memory/stop", field, message));
     }
 }
 

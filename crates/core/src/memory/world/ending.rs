@@ -31,6 +31,21 @@ impl State {
         self.event(name, None, "stop", format!("{name} is stopped"));
     }
 
+    /// Ends everything that runs, and starts again what the engine looks after.
+    pub(super) fn restart_engine(&mut self) {
+        let running = self.groups.values().filter(|group| group.state == GroupState::Running);
+        let groups: Vec<(String, bool)> =
+            running.map(|group| (group.spec.name.clone(), group.revision().is_some())).collect();
+        for (name, is_replica) in groups {
+            if is_replica {
+                self.end_group(&name, GroupState::Running);
+                self.start_group(&name);
+            } else {
+                self.end_group(&name, GroupState::Ended { failed: true });
+            }
+        }
+    }
+
     /// Removes a group with its output.
     pub(in crate::memory) fn remove_group(&mut self, name: &str) {
         self.event(name, None, "remove", format!("{name} is removed"));
@@ -91,8 +106,8 @@ impl State {
         }
         match in_place {
             Some(true) => {}
-            Some(false) => self.end_group(group, GroupState::Ended { failed: code != 0 }),
-            None if is_run => self.end_group(group, GroupState::Ended { failed: code != 0 }),
+            Some(false) => self.ended_with(group, code),
+            None if is_run => self.ended_with(group, code),
             // The whole task is replaced, as the engines of the cloud do it: its other containers go down with this one.
             None => {
                 let now = self.now;
@@ -105,6 +120,14 @@ impl State {
                     container.restarts += 1;
                 }
             }
+        }
+    }
+
+    /// Ends a group with its essential container.
+    fn ended_with(&mut self, group: &str, code: i64) {
+        self.end_group(group, GroupState::Ended { failed: code != 0 });
+        if let Some(group) = self.groups.get_mut(group) {
+            group.ended_with = Some(code);
         }
     }
 

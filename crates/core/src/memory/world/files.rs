@@ -34,7 +34,7 @@ impl State {
     }
 
     /// Writes a file as a container sees it.
-    pub(super) fn write_file(
+    pub(in crate::memory) fn write_file(
         &mut self,
         group: &str,
         container: &str,

@@ -13,7 +13,7 @@ pub(super) const PROGRAM: &str = "/probe";
 /// | `udp PORT`, `sleep [10s]`, `count [--to N]`, `cat`, `tty` | listens, sleeps, prints a number each 100 ms, copies its input, tells its terminal |
 /// | `exit N [--after 1s] [--print TEXT]`, `print LINE...` | prints and exits; a line that begins with `err:` goes to standard error |
 /// | `eat SIZE` | fills memory, and is killed where it may not have that much |
-/// | `env NAME`, `show FACT`, `read PATH`, `write PATH TEXT`, `wait-file PATH` | tells and changes what a container sees |
+/// | `env NAME`, `show FACT`, `read PATH`, `write PATH TEXT [--after 1s]`, `wait-file PATH` | tells and changes what a container sees |
 /// | `fetch URL`, `resolve NAME` | asks another service, or where it is |
 ///
 /// ```
@@ -26,6 +26,7 @@ pub(super) const PROGRAM: &str = "/probe";
 pub struct Image {
     command: Vec<String>,
     programs: BTreeMap<String, Vec<String>>,
+    environment: BTreeMap<String, String>,
 }
 
 impl Image {
@@ -38,7 +39,7 @@ impl Image {
     /// Makes an image with a command, for containers that do not bring their own.
     #[must_use]
     pub fn running(command: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self { command: words(command), programs: BTreeMap::new() }
+        Self { command: words(command), ..Self::default() }
     }
 
     /// Adds a program: a command line that begins with its name does what `command` says.
@@ -50,6 +51,18 @@ impl Image {
     ) -> Self {
         self.programs.insert(name.into(), words(command));
         self
+    }
+
+    /// Sets a variable, for containers that do not set it themselves.
+    #[must_use]
+    pub fn with_variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.environment.insert(name.into(), value.into());
+        self
+    }
+
+    /// Returns the variables that it sets.
+    pub(super) fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
     }
 
     /// Returns what a container is started with: the image's entry point and command, where the container does not say otherwise.

@@ -15,6 +15,12 @@ use crate::{failure::Cause, memory::document::Condition, status::HealthState, un
 const START_INTERVAL: Duration = Duration::from_millis(500);
 
 impl State {
+    /// Returns the time of day at a moment, which is `time` at the first.
+    pub(super) fn time_at(&mut self, now: Duration, time: Timestamp) -> Timestamp {
+        let (first, time_then) = *self.first.get_or_insert((now, time));
+        time_then.checked_add(now.saturating_sub(first)).unwrap_or(time)
+    }
+
     /// Lets time pass; returns whether anything happened.
     pub(super) fn advance(&mut self, now: Duration, time: Timestamp) -> bool {
         let mut moved = false;
@@ -77,6 +83,13 @@ impl State {
             Moment::Line { stderr, text } => return self.print(group, name, stderr, &text),
             Moment::Exit { code } => return self.exited(group, name, code, false),
             Moment::OutOfMemory => return self.exited(group, name, STOPPED, true),
+            Moment::Write { path, text } => {
+                let written = self.write_file(group, name, &path, &text);
+                if let Err(error) = &written {
+                    self.print(group, name, true, &format!("probe: {error}"));
+                }
+                return self.exited(group, name, i64::from(written.is_err()), false);
+            }
             Moment::Count { number, to } => {
                 if number > to {
                     return self.exited(group, name, 0, false);

@@ -105,9 +105,32 @@ impl World {
         self.read(|state| state.belongings(scope))
     }
 
+    /// Removes a secret; containers that have its value keep it.
+    pub fn remove_secret(&self, reference: &str) {
+        self.change(|state| state.secrets.remove(reference));
+    }
+
     /// Lets something else use a port of the machine.
     pub fn take_port(&self, port: u16) {
         self.change(|state| state.taken_ports.insert(port));
+    }
+
+    /// Lets nothing else use a port of the machine any more.
+    pub fn free_port(&self, port: u16) {
+        self.change(|state| state.taken_ports.remove(&port));
+    }
+
+    /// Restarts the engine: every container ends, and the engine starts again what it looks after. Replicas come back; runs of tasks, which
+    /// nobody repeats, have failed.
+    pub fn restart_engine(&self) {
+        self.change(State::restart_engine);
+    }
+
+    /// Sets how long a lease lasts that nobody renews: a minute, where nothing is set.
+    #[must_use]
+    pub fn with_lease_time(self, time: Duration) -> Self {
+        self.touch(|state| state.lease_time = Some(time));
+        self
     }
 
     /// Returns a caller of this engine, such as one command.
@@ -176,6 +199,7 @@ impl World {
         let (now, time) = (self.clock().monotonic(), self.clock().now());
         let (result, changed) = {
             let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let time = state.time_at(now, time);
             let moved = state.advance(now, time);
             let (result, changed) = act(&mut state);
             (result, moved || changed)

@@ -127,8 +127,9 @@ impl State {
                 plan.tell(&String::from_utf8_lossy(&self.read_file(group, container, options.word(0)?)?));
             }
             "write" => {
-                self.write_file(group, container, options.word(0)?, options.word(1)?)?;
-                plan.push(Moment::Exit { code: 0 });
+                let (path, text) = (options.word(0)?.to_owned(), options.word(1)?.to_owned());
+                plan.at += options.duration("after")?.unwrap_or_default();
+                plan.push(Moment::Write { path, text });
             }
             "wait-file" => {
                 let until = self.now + options.duration("timeout")?.unwrap_or(Duration::from_secs(30));

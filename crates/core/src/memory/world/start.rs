@@ -38,6 +38,7 @@ impl State {
                 retired: false,
                 started: None,
                 ended: None,
+                ended_with: None,
                 restart_at: None,
                 restarts: 0,
                 files: BTreeMap::new(),
@@ -52,6 +53,7 @@ impl State {
         let Some(group) = self.groups.get_mut(name) else { return };
         group.state = GroupState::Running;
         (group.started, group.ended, group.restart_at) = (Some(now), None, None);
+        group.ended_with = None;
         for container in group.containers.values_mut() {
             container.state = ContainerPhase::Waiting;
             container.restart_at = None;
@@ -139,8 +141,8 @@ impl State {
                 failure(self, Cause::SecretMissing, format!("secret {reference} does not exist"))
             })
         };
-        let mut environment: BTreeMap<String, String> =
-            document.env_files.iter().flat_map(|file| file.entries.clone()).collect();
+        let mut environment = image.environment().clone();
+        environment.extend(document.env_files.iter().flat_map(|file| file.entries.clone()));
         environment.extend(document.env.clone());
         for (name, reference) in &document.secrets {
             environment.insert(name.clone(), secret(reference.reference())?);

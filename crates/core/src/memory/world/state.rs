@@ -29,6 +29,9 @@ pub(in crate::memory) struct State {
     /// How far time was simulated, and what time of day that is.
     pub(super) now: Duration,
     pub(super) time: Timestamp,
+    /// Which time of day it was when the world was first looked at. The two clocks are not read in one moment: without it, what happened
+    /// once would seem to have happened at another time with each look.
+    pub(super) first: Option<(Duration, Timestamp)>,
     /// Counts images, output, events and failures, so that each can be told from those before it.
     pub(super) sequence: u64,
 
@@ -46,6 +49,8 @@ pub(in crate::memory) struct State {
     pub(in crate::memory) services: BTreeMap<(Scope, String), ServiceRecord>,
     pub(in crate::memory) groups: BTreeMap<String, Group>,
     pub(in crate::memory) leases: BTreeMap<Scope, LeaseRecord>,
+    /// How long a lease lasts that nobody renews, where that is set.
+    pub(in crate::memory) lease_time: Option<Duration>,
 
     pub(in crate::memory) events: Vec<(Scope, EngineEvent)>,
     pub(in crate::memory) failures: Vec<SeenFailure>,
@@ -133,6 +138,8 @@ pub(in crate::memory) struct Group {
     pub(in crate::memory) retired: bool,
     pub(in crate::memory) started: Option<Duration>,
     pub(in crate::memory) ended: Option<Duration>,
+    /// The exit code of the essential container that ended it.
+    pub(super) ended_with: Option<i64>,
     /// When the engine starts it again.
     pub(super) restart_at: Option<Duration>,
     pub(super) restarts: u32,
@@ -191,6 +198,8 @@ pub(in crate::memory) enum Moment {
     Line { stderr: bool, text: String },
     /// The kernel kills it for its memory.
     OutOfMemory,
+    /// It writes a file, and exits.
+    Write { path: String, text: String },
 }
 
 /// An HTTP server.
@@ -342,8 +351,11 @@ impl Group {
         times.filter(|time| *time > now).min()
     }
 
-    /// Returns the exit code of its essential container, the first one that failed where there are several.
+    /// Returns the exit code of the essential container that ended it; of what was stopped, that of the first one that failed.
     pub(in crate::memory) fn exit_code(&self) -> Option<i64> {
+        if self.ended_with.is_some() {
+            return self.ended_with;
+        }
         let codes =
             self.containers.values().filter(|container| container.essential).filter_map(|container| {
                 match container.state {
