@@ -7,7 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use straddle_conformance::{Fate, fates};
 use straddle_core::{
+    capability::{Feature, Provider},
     model::App,
     platform::Platform,
     scope::Scope,
@@ -75,6 +77,76 @@ fn every_spec_in_the_documentation_is_one() {
         }
     }
     assert!(seen > 10, "only {seen} specs were found");
+}
+
+/// Writes what stands between the marks of a generated part; `STRADDLE_BLESS=1` changes the page, otherwise it must be so already.
+fn generated(page: &str, part: &str, text: &str) {
+    let path = root().join("docs").join(page);
+    let whole = fs::read_to_string(&path).unwrap();
+    let (begin, end) =
+        (format!("<!-- begin generated: {part} -->\n"), format!("<!-- end generated: {part} -->"));
+    let (before, rest) = whole.split_once(&begin).unwrap_or_else(|| panic!("{page} has no part {part}"));
+    let (found, after) = rest.split_once(&end).unwrap_or_else(|| panic!("{page} has no end of {part}"));
+    if std::env::var_os("STRADDLE_BLESS").is_some() {
+        fs::write(&path, format!("{before}{begin}{text}{end}{after}")).unwrap();
+    } else {
+        assert!(
+            found == text,
+            "{page}: {part} is not what the code says; STRADDLE_BLESS=1 cargo test --test docs writes it anew"
+        );
+    }
+}
+
+#[test]
+fn what_the_engine_sees_to_is_what_the_code_says() {
+    let platform = DockerPlatform::new(None);
+    let mut text = String::from("| | seen to by | |\n|---|---|---|\n");
+    for feature in Feature::ALL {
+        let (provider, note) = (platform.capability().provider(feature), platform.capability().note(feature));
+        let by = match provider {
+            Provider::Engine => "the engine",
+            Provider::None => "nobody",
+            Provider::WhileWatching => "the command that watches",
+            _ => "not known here",
+        };
+        text.push_str(&format!("| {} | {by} | {} |\n", feature.describe(), note.unwrap_or_default()));
+    }
+    generated("docker.md", "capability", &text);
+}
+
+#[test]
+fn what_becomes_of_each_field_is_what_the_code_does() {
+    let platform = DockerPlatform::new(None);
+    let fates = fates(&platform, &platform.assumptions());
+    let mut text = String::from("| field | kept as | said by `check` |\n|---|---|---|\n");
+    let mut last = String::new();
+    for fate in fates.iter().filter(|fate| !is_twin(&fate.field, &fates)) {
+        let said: Vec<String> =
+            fate.said.iter().map(|one| format!("{}: {} (`{}`)", one.kind, one.message, one.code)).collect();
+        // Of a block for another target, each field has the same fate.
+        let block = ["ecs", "kubernetes"].iter().find_map(|block| {
+            fate.field.split_once(&format!(".{block}.")).map(|(above, _)| format!("{above}.{block}"))
+        });
+        let field = block.unwrap_or_else(|| fate.field.clone());
+        if field == last {
+            continue;
+        }
+        let native: Vec<String> = fate.native.iter().map(|path| format!("`{path}`")).collect();
+        text.push_str(&format!(
+            "| `{field}` | {} | {} |\n",
+            native.join(", "),
+            said.join("; ").replace('|', "\\|")
+        ));
+        last = field;
+    }
+    generated("docker.md", "mapping", &text);
+}
+
+/// Tells whether a field of a task is one that services have, too.
+fn is_twin(field: &str, fates: &[Fate]) -> bool {
+    field
+        .strip_prefix("tasks.*.")
+        .is_some_and(|rest| fates.iter().any(|other| other.field == format!("services.*.{rest}")))
 }
 
 #[test]

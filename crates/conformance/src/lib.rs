@@ -113,7 +113,7 @@ pub mod probe;
 
 pub use behaviours::{BEHAVIOURS, Behaviour};
 pub use bench::{Bench, Mismatch};
-pub use loss::{Loss, silent_losses};
+pub use loss::{Fate, Loss, Said, fates, silent_losses};
 pub use suite::{Counts, Entry, Outcome, Report, Suite};
 pub use witness::{Abandoned, Applying, Witness, cannot};
 

@@ -1,5 +1,6 @@
 //! The test of the first law: no leaf field of the model may vanish on the way to native documents.
 
+mod fate;
 mod scaffold;
 #[cfg(test)]
 mod texts;
@@ -16,6 +17,7 @@ use straddle_core::{
     spec::{self, Files, Inputs, Leaf, LeafSegment, NoVariables, Source, Spec},
 };
 
+pub use self::fate::{Fate, Said, fates};
 use self::scaffold::Case;
 
 /// A field that vanished, or could not be tested.
@@ -40,12 +42,15 @@ impl fmt::Display for Loss {
 /// Returns the losses, and every field that could not be tested, and the number of fields looked at.
 #[must_use]
 pub fn silent_losses(platform: &dyn Platform, facts: &Facts) -> (Vec<Loss>, usize) {
-    let leaves: Vec<Leaf> = spec::leaves(&AppSpec::shape())
-        .into_iter()
-        .filter(|leaf| !matches!(leaf.segments.first(), Some(LeafSegment::Key("app" | "accept"))))
-        .collect();
+    let leaves = leaves();
     let losses = leaves.iter().filter_map(|leaf| loss(platform, facts, leaf)).collect();
     (losses, leaves.len())
+}
+
+/// Returns every leaf of the model that is for targets.
+fn leaves() -> Vec<Leaf> {
+    let all = spec::leaves(&AppSpec::shape()).into_iter();
+    all.filter(|leaf| !matches!(leaf.segments.first(), Some(LeafSegment::Key("app" | "accept")))).collect()
 }
 
 fn loss(platform: &dyn Platform, facts: &Facts, leaf: &Leaf) -> Option<Loss> {
