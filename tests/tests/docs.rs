@@ -107,7 +107,6 @@ fn what_the_engine_sees_to_is_what_the_code_says() {
             Provider::Engine => "the engine",
             Provider::None => "nobody",
             Provider::WhileWatching => "the command that watches",
-            _ => "not known here",
         };
         text.push_str(&format!("| {} | {by} | {} |\n", feature.describe(), note.unwrap_or_default()));
     }
@@ -123,8 +122,8 @@ fn what_becomes_of_each_field_is_what_the_code_does() {
     for fate in fates.iter().filter(|fate| !is_twin(&fate.field, &fates)) {
         let said: Vec<String> =
             fate.said.iter().map(|one| format!("{}: {} (`{}`)", one.kind, one.message, one.code)).collect();
-        // Of a block for another target, each field has the same fate.
-        let block = ["ecs", "kubernetes"].iter().find_map(|block| {
+        // Of what is for another target or purpose, each field has the same fate.
+        let block = ["ecs", "kubernetes", "startup", "readiness", "liveness"].iter().find_map(|block| {
             fate.field.split_once(&format!(".{block}.")).map(|(above, _)| format!("{above}.{block}"))
         });
         let field = block.unwrap_or_else(|| fate.field.clone());

@@ -3,12 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use futures_util::future::try_join_all;
 use serde_json::Value;
 use straddle_core::{
-    error::{Error, Result},
+    error::{Error, Result, Retry},
     event::Event,
     failure::RolledBack,
     revision::KEPT_REVISIONS,
@@ -36,8 +37,12 @@ use crate::{
     watch::Watch,
 };
 
+/// How often a rollback is tried in all while the engine has no time for it, and how long is waited in between.
+const ROLLBACK_TRIES: u32 = 3;
+const ROLLBACK_PAUSE: Duration = Duration::from_secs(1);
+
 /// What ran before a deployment, and comes back if that fails.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Previous {
     template: TemplateDocument,
     revision: u64,
@@ -293,9 +298,23 @@ async fn give_up(
         return error;
     }
     // A rollback is not cut off by what made the rollout end; a second wish to stop is heard between its steps.
-    let rolled_back = match previous {
-        Some(previous) => go_back(change, service, recipe, previous, door).await,
-        None => stay(change, service, recipe, stood).await,
+    let mut tries = 1..ROLLBACK_TRIES;
+    let rolled_back = loop {
+        let tried = match &previous {
+            Some(previous) => go_back(change, service, recipe, previous, door).await,
+            None => stay(change, service, recipe, stood).await,
+        };
+        // Nobody above repeats a rollout that has failed: what an engine that is busy could not do is tried again from what there is now.
+        match tried {
+            Err(failed) if failed.retry() == Retry::Temporary && tries.next().is_some() => {
+                tracing::warn!(service = work.name, error = %failed, "the rollback is tried again");
+                work.clock().sleep(ROLLBACK_PAUSE).await;
+                if let Err(failed) = look_again(change, service, recipe).await {
+                    break Err(failed);
+                }
+            }
+            other => break other,
+        }
     };
     match rolled_back {
         Ok(rolled_back) => {
@@ -312,16 +331,25 @@ async fn give_up(
     }
 }
 
+/// Takes up anew what there is of a service, in the middle of its rollback.
+async fn look_again(change: &mut Rollout<'_>, service: &mut LiveService, recipe: &Recipe) -> Result<()> {
+    let (work, watch) = (change.work, change.watch);
+    *service = Live::read_service(work.client(), work.scope, work.name).await?;
+    read_door(work, service).await?;
+    *change = begin(work, watch, service, recipe, recipe.replicas, &[]);
+    Ok(())
+}
+
 /// Brings the revision before back to its number of replicas.
 async fn go_back(
     change: &mut Rollout<'_>,
     service: &mut LiveService,
     failed: &Recipe,
-    previous: Previous,
+    previous: &Previous,
     door: Option<&DoorDocument>,
 ) -> Result<RolledBack> {
     let work = change.work;
-    let Previous { mut template, revision, replicas, rollout, door: previous_door } = previous;
+    let Previous { mut template, revision, replicas, rollout, door: previous_door } = previous.clone();
     pull::images(work, &mut template, &BTreeMap::<String, ImageSource>::new(), true).await?;
     let recipe = recipe(work, template, revision, (replicas, rollout)).await?;
     change.failed = Some(failed.number);
@@ -367,7 +395,7 @@ async fn stay(
         return Ok(RolledBack { revision: None, healthy: 0, desired: 0 });
     };
     let now = change.work.clock().monotonic();
-    let settle = std::time::Duration::from_millis(recipe.policy.settle_ms);
+    let settle = Duration::from_millis(recipe.policy.settle_ms);
     let well = change
         .replicas
         .iter()
