@@ -285,7 +285,7 @@ fn unreachable_name<'a>(around: &'a Around<'_>, text: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     let host = authority.rsplit('@').next()?.split(':').next()?;
-    let (name, service) = around.app.services.iter().find(|(name, _)| name.as_str() == host)?;
+    let (name, service) = around.app.services.get_key_value(host)?;
     service.template.ports().next().is_none().then_some(name.as_str())
 }
 

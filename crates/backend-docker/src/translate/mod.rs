@@ -47,6 +47,8 @@ struct Around<'a> {
     hashes: BTreeMap<String, String>,
     /// Volumes that something mounts.
     mounted: BTreeSet<String>,
+    /// The services and tasks that wait for another one, by its name.
+    followers: BTreeMap<&'a str, Vec<&'a str>>,
 }
 
 impl Around<'_> {
@@ -89,6 +91,7 @@ pub(crate) fn translate(app: &App, scope: &Scope, facts: &Facts, has_helper: boo
         has_helper,
         hashes: BTreeMap::new(),
         mounted: BTreeSet::new(),
+        followers: followers(app),
     };
     let AppSpec { app: name, services: _, tasks: _, volumes, accept: _ } = &**app;
     let network = ResourceKey::new(NETWORK, name.as_str());
@@ -108,12 +111,14 @@ pub(crate) fn translate(app: &App, scope: &Scope, facts: &Facts, has_helper: boo
         workloads.push(resource);
     }
     resources.extend(volume_resources(&mut out, &around, volumes));
-    let volumes: Vec<ResourceKey> = resources.iter().skip(1).map(|resource| resource.key.clone()).collect();
+    let made = resources.iter().skip(1).map(|resource| &resource.key);
+    let volumes: BTreeMap<String, ResourceKey> =
+        made.map(|key| (around.names.volume(&key.name), key.clone())).collect();
     for mut resource in workloads {
         resource.depends_on.insert(0, network.clone());
-        let used: Vec<_> =
-            volumes.iter().filter(|key| uses(&resource, &around.names.volume(&key.name))).cloned().collect();
-        resource.depends_on.extend(used);
+        let used: BTreeSet<&ResourceKey> =
+            mounted(&resource).filter_map(|source| volumes.get(source)).collect();
+        resource.depends_on.extend(used.into_iter().cloned());
         resources.push(resource);
     }
     let mut objects: BTreeMap<String, u32> = BTreeMap::new();
@@ -130,17 +135,26 @@ pub(crate) fn translate(app: &App, scope: &Scope, facts: &Facts, has_helper: boo
     }
 }
 
-/// Returns whether a document mounts a volume of the engine.
-fn uses(resource: &Resource, volume: &str) -> bool {
+/// Returns what a document mounts, as the engine calls it.
+fn mounted(resource: &Resource) -> impl Iterator<Item = &str> {
     let containers =
         resource.document.pointer("/template/containers").and_then(|containers| containers.as_object());
-    containers.into_iter().flat_map(serde_json::Map::values).any(|container| {
-        let mounts = container.get("volumes").and_then(|volumes| volumes.as_object());
-        mounts
-            .into_iter()
-            .flat_map(serde_json::Map::values)
-            .any(|mount| mount.get("source").is_some_and(|source| source == volume))
-    })
+    let mounts = containers
+        .into_iter()
+        .flat_map(serde_json::Map::values)
+        .filter_map(|container| container.get("volumes").and_then(|volumes| volumes.as_object()));
+    mounts.flat_map(serde_json::Map::values).filter_map(|mount| mount.get("source")?.as_str())
+}
+
+/// Returns who waits for whom.
+fn followers(app: &App) -> BTreeMap<&str, Vec<&str>> {
+    let mut followers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for workload in app.workloads() {
+        for name in workload.template.after.keys() {
+            followers.entry(name.as_str()).or_default().push(workload.name.as_str());
+        }
+    }
+    followers
 }
 
 /// Returns services and tasks, each after those that it names in `after`.
@@ -167,6 +181,19 @@ fn in_order(app: &App) -> Vec<straddle_core::model::Workload<'_>> {
 fn names_of_workloads(out: &mut Output, app: &App) {
     const FIX: &str = "give one of them another name";
     let all: Vec<_> = app.workloads().collect();
+    let places: BTreeMap<&str, usize> =
+        all.iter().enumerate().map(|(at, workload)| (workload.name.as_str(), at)).collect();
+    // Names can only meet where one begins with the other and a dash.
+    let mut pairs = BTreeSet::new();
+    for (at, workload) in all.iter().enumerate() {
+        let name = workload.name.as_str();
+        for (end, _) in name.match_indices('-') {
+            let short = places.get_key_value(&name[..end]);
+            if let Some((_, other)) = short.filter(|(short, _)| names::collide(short, name)) {
+                pairs.insert((at.min(*other), at.max(*other)));
+            }
+        }
+    }
     for (at, workload) in all.iter().enumerate() {
         if names::is_reserved(workload.name.as_str()) {
             out.blocked(
@@ -176,11 +203,9 @@ fn names_of_workloads(out: &mut Output, app: &App) {
                 "give it another name",
             );
         }
-        for other in &all[at + 1..] {
-            if names::collide(workload.name.as_str(), other.name.as_str()) {
-                let message = format!("its containers could get the names of those of `{}`", other.name);
-                out.blocked("docker/name-collision", workload.path(), message, FIX);
-            }
+        for (_, other) in pairs.range((at, 0)..(at + 1, 0)) {
+            let message = format!("its containers could get the names of those of `{}`", all[*other].name);
+            out.blocked("docker/name-collision", workload.path(), message, FIX);
         }
     }
 }

@@ -125,12 +125,7 @@ pub(super) fn task(
         port_names: translated.port_names,
     };
     let hash = document.template.hash();
-    let followers: Vec<&str> = around
-        .app
-        .workloads()
-        .filter(|workload| workload.template.after.contains_key(name))
-        .map(|workload| workload.name.as_str())
-        .collect();
+    let followers = around.followers.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
     let summary = if followers.is_empty() {
         "when asked".to_owned()
     } else {
