@@ -1,25 +1,31 @@
 //! From what should be and what is to the steps between them; pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod differences;
+mod removal;
+mod running;
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use straddle_core::{
-    error::{Error, Result},
-    plan::{Action, FieldChange, RevisionChange, Step},
+    error::Result,
+    plan::{Action, RevisionChange, Step},
     platform::{Desired, Resource, ResourceKey},
 };
 
+use self::{differences::differences, removal::left_over};
+pub(crate) use self::{
+    removal::{LeftOver, remove},
+    running::{restart, rollback, scale},
+};
 use crate::{
-    client::State,
     document::{
         DoorDocument, DoorPort, NetworkDocument, ServiceDocument, TaskDocument, from_value, to_value,
     },
-    group::Condition,
     names::{Names, member},
     observe::{Group, Live, LiveService, Run},
     translate::{NETWORK, SERVICE, TASK, VOLUME, service},
-    words,
 };
 
 /// What a step for a service carries.
@@ -197,90 +203,6 @@ fn published(door: &DoorDocument) -> impl Iterator<Item = u16> + '_ {
     door.ports.values().flat_map(|DoorPort { publish }| publish.iter().map(|publish| publish.port))
 }
 
-/// Returns everything in which a service is not as it should be.
-pub(crate) fn differences(name: &str, document: &ServiceDocument, service: &LiveService) -> Vec<FieldChange> {
-    let hash = document.template.hash();
-    let Some(current) = service.current() else {
-        let to = Some(json!(document.replicas));
-        return vec![FieldChange { path: "replicas".to_owned(), from: None, to }];
-    };
-    let mut found = Vec::new();
-    if current.hash != hash {
-        found.extend(words::template_changes(name, &current.template, &document.template));
-    }
-    let replicas: Vec<&Group> = service.replicas().collect();
-    let wanted = service.wanted();
-    if wanted != document.replicas {
-        found.push(change("replicas", json!(wanted), json!(document.replicas)));
-    } else if replicas.len() != wanted as usize {
-        let there = format!("{} of {wanted}", replicas.len());
-        found.push(change("replicas", json!(there), json!(wanted)));
-    }
-    if document.replicas == 0 && service.standing().all(|group| group.hash != hash) && found.is_empty() {
-        found.push(change("revision", json!(current.revision()), Value::Null));
-    }
-    for group in &replicas {
-        let state = match group.condition() {
-            Condition::Broken => group.ailment(),
-            Condition::Unhealthy => "unhealthy",
-            Condition::Starting | Condition::Healthy if group.hash != hash && found.is_empty() => {
-                "of another revision"
-            }
-            // A command that was cut off has not seen it healthy: that is waited for.
-            Condition::Starting if group.hash == hash => "starting",
-            Condition::Starting | Condition::Healthy => continue,
-        };
-        found.push(change(&format!("replica {}", group.name()), json!(state), json!("healthy")));
-    }
-    let is_explained = !found.is_empty();
-    found.extend(door_changes(document, service, &replicas, is_explained));
-    for container in &service.debris {
-        found.push(change(&format!("container {}", container.name), json!("left over"), Value::Null));
-    }
-    for group in service.superfluous(current.revision()) {
-        found.push(change(&format!("record {}", group.name()), json!("left over"), Value::Null));
-    }
-    found
-}
-
-fn change(path: &str, from: Value, to: Value) -> FieldChange {
-    let some = |value: Value| (!value.is_null()).then_some(value);
-    FieldChange { path: path.to_owned(), from: some(from), to: some(to) }
-}
-
-/// Compares doors; that one passes connections on to other replicas than it should goes without saying where these are not as they should be.
-fn door_changes(
-    document: &ServiceDocument,
-    service: &LiveService,
-    replicas: &[&Group],
-    is_explained: bool,
-) -> Vec<FieldChange> {
-    match (&document.door, &service.door) {
-        (None, None) => Vec::new(),
-        (Some(_), None) => vec![change("door", json!("missing"), json!("running"))],
-        (None, Some(_)) => vec![change("door", json!("running"), Value::Null)],
-        (Some(wanted), Some(door)) => {
-            let mut found = words::door_changes(&door.document, wanted);
-            if !door.container.state.is_running() {
-                found.push(change("door", json!("stopped"), json!("running")));
-            } else if door.is_cut_off || door.container.state == State::Paused {
-                let state = if door.is_cut_off { "cut off from the network" } else { "paused" };
-                found.push(change("door", json!(state), json!("running")));
-            } else if let Some(backends) = door.backends.as_ref().filter(|_| !is_explained) {
-                let healthy: BTreeSet<&str> = replicas
-                    .iter()
-                    .filter(|group| matches!(group.condition(), Condition::Healthy | Condition::Unhealthy))
-                    .map(|group| group.name())
-                    .collect();
-                if backends.iter().map(String::as_str).collect::<BTreeSet<_>>() != healthy {
-                    found.push(change("door.replicas", json!(backends), json!(healthy)));
-                }
-            }
-            found
-        }
-    }
-}
-
 /// Returns the services that wait for a task.
 fn followers<'a>(desired: &'a Desired, key: &'a ResourceKey) -> impl Iterator<Item = &'a Resource> {
     desired.resources.iter().filter(move |resource| resource.depends_on.contains(key))
@@ -337,200 +259,13 @@ fn superseded(name: &str, runs: &[Run], record: &Run, steps: &mut Steps) {
     steps.push(Action::Delete, &key, count(left.len(), "run"), to_value(&payload));
 }
 
-/// Returns the steps after which nothing is left, or nothing of what is named.
-pub(crate) fn remove(live: &Live, volumes: bool, only: &[String]) -> Result<Steps> {
-    for name in only {
-        if !live.services.contains_key(name) && !live.tasks.contains_key(name) {
-            return Err(Error::not_found(format!("service or task `{name}`")));
-        }
-    }
-    let mut steps = Steps::default();
-    let asked = |name: &String| only.is_empty() || only.contains(name);
-    for (name, service) in live.services.iter().filter(|(name, _)| asked(name)) {
-        steps.push(Action::Delete, &ResourceKey::new(SERVICE, name), standing(service), json!({}));
-    }
-    for (name, runs) in live.tasks.iter().filter(|(name, _)| asked(name)) {
-        steps.push(Action::Delete, &ResourceKey::new(TASK, name), count(runs.len(), "run"), json!({}));
-    }
-    if !only.is_empty() {
-        return Ok(steps);
-    }
-    left_over(live, &mut steps);
-    let before: Vec<u32> = steps.steps.iter().map(|step| step.id).collect();
-    for network in &live.networks {
-        let step = steps.push(
-            Action::Delete,
-            &ResourceKey::new(NETWORK, &network.name),
-            "",
-            json!({ "id": network.id }),
-        );
-        step.depends_on.clone_from(&before);
-    }
-    if volumes {
-        for (name, volume) in &live.volumes {
-            let step = steps.push(
-                Action::Delete,
-                &ResourceKey::new(VOLUME, name),
-                "with its data",
-                json!({ "name": volume.name }),
-            );
-            step.depends_on.clone_from(&before);
-        }
-    } else {
-        steps.unchanged = u32::try_from(live.volumes.len()).unwrap_or(u32::MAX);
-    }
-    Ok(steps)
-}
-
-/// What belongs to nothing of the application.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct LeftOver {
-    /// The ids of containers.
-    pub(crate) containers: Vec<String>,
-    /// The names of volumes.
-    pub(crate) volumes: Vec<String>,
-}
-
-/// What commands that were interrupted left, and nothing else will ever take up, is removed.
-fn left_over(live: &Live, steps: &mut Steps) {
-    let left = LeftOver {
-        containers: live.orphans.iter().map(|container| container.id.clone()).collect(),
-        volumes: live.left_volumes().map(|volume| volume.name.clone()).collect(),
-    };
-    let mut counts = Vec::new();
-    for (number, what) in [(left.containers.len(), "container"), (left.volumes.len(), "volume")] {
-        if number > 0 {
-            counts.push(count(number, what));
-        }
-    }
-    if !counts.is_empty() {
-        let key = ResourceKey::new("leftover", "objects");
-        steps.push(Action::Delete, &key, counts.join(", "), to_value(&left));
-    }
-}
-
-/// Returns the document that stands for a service as it runs, read back from what the engine holds.
-fn document_of(service: &LiveService, group: &Group) -> ServiceDocument {
-    let mut door = DoorDocument::default();
-    for port in group.template.containers.values().flat_map(|container| &container.ports) {
-        let published = service.door.as_ref().and_then(|live| live.document.ports.get(port)).cloned();
-        door.ports.insert(port.clone(), published.unwrap_or_default());
-    }
-    ServiceDocument {
-        template: group.template.clone(),
-        replicas: service.wanted(),
-        door: (!door.ports.is_empty()).then_some(door),
-        rollout: group.rollout.clone(),
-        images: BTreeMap::new(),
-        port_names: BTreeMap::new(),
-    }
-}
-
-fn current<'a>(live: &'a Live, name: &str) -> Result<(&'a LiveService, &'a Group)> {
-    let service = live.services.get(name).ok_or_else(|| Error::not_found(format!("service `{name}`")))?;
-    let group = service
-        .current()
-        .ok_or_else(|| Error::not_found(format!("a running revision of service `{name}`")))?;
-    Ok((service, group))
-}
-
-fn update<'a>(
-    steps: &'a mut Steps,
-    name: &str,
-    document: ServiceDocument,
-    replace: Vec<String>,
-) -> &'a mut Step {
-    let image = document
-        .template
-        .main_container(name)
-        .map(|(_, container)| container.image.clone())
-        .unwrap_or_default();
-    let summary = format!("×{}     {image}", document.replicas);
-    let payload = to_value(&ServiceStep { document, replace, pinned: true });
-    steps.push(Action::Update, &ResourceKey::new(SERVICE, name), summary, payload)
-}
-
-/// Returns the steps that replace every replica by an equal one.
-pub(crate) fn restart(live: &Live, services: &[String]) -> Result<Steps> {
-    let all: Vec<String> =
-        if services.is_empty() { live.services.keys().cloned().collect() } else { services.to_vec() };
-    let mut steps = Steps::default();
-    for name in all {
-        if services.is_empty() && live.services.get(&name).is_none_or(|service| service.current().is_none()) {
-            continue;
-        }
-        let (service, group) = current(live, &name)?;
-        let replace: Vec<String> = service.replicas().map(|group| group.name().to_owned()).collect();
-        if replace.is_empty() {
-            steps.unchanged += 1;
-            continue;
-        }
-        let changes = replace
-            .iter()
-            .map(|name| change(&format!("replica {name}"), json!("running"), json!("restarted")))
-            .collect();
-        update(&mut steps, &name, document_of(service, group), replace).changes = changes;
-    }
-    Ok(steps)
-}
-
-/// Returns the steps that give services another number of replicas.
-pub(crate) fn scale(live: &Live, replicas: &[(String, u32)]) -> Result<Steps> {
-    let mut steps = Steps::default();
-    for (name, wanted) in replicas {
-        let (service, group) = current(live, name)?;
-        let mut document = document_of(service, group);
-        document.replicas = *wanted;
-        let found = differences(name, &document, service);
-        if found.is_empty() {
-            steps.unchanged += 1;
-        } else {
-            update(&mut steps, name, document, Vec::new()).changes = found;
-        }
-    }
-    Ok(steps)
-}
-
-/// Returns the step that brings an older revision back.
-pub(crate) fn rollback(live: &Live, name: &str, to: Option<u64>) -> Result<Steps> {
-    let (service, group) = current(live, name)?;
-    let from = group.revision();
-    let target = match to {
-        Some(number) => service
-            .of_revision(number)
-            .ok_or_else(|| Error::not_found(format!("revision {number} of service `{name}`")))?,
-        // One that was begun and interrupted is finished, and does not go back further.
-        None if service.replicas().any(|group| group.revision() > from) => group,
-        None => {
-            let failed = |group: &&Group| matches!(group.place, crate::names::Place::Failed { .. });
-            let older = service.groups.iter().filter(|group| group.revision() < from && !failed(group));
-            older.max_by_key(|group| group.revision()).ok_or_else(|| {
-                Error::not_found(format!("a revision of service `{name}` before {from}"))
-                    .with_help("see straddle history")
-            })?
-        }
-    };
-    let mut steps = Steps::default();
-    let mut document = document_of(service, target);
-    // A service that is scaled to zero is brought back to zero replicas of the other revision.
-    document.replicas = service.wanted();
-    let found = differences(name, &document, service);
-    if found.is_empty() {
-        steps.unchanged = 1;
-        return Ok(steps);
-    }
-    let number = target.revision();
-    let step = update(&mut steps, name, document, Vec::new());
-    step.changes = found;
-    step.revision = (from != number).then_some(RevisionChange { from: Some(from), to: number });
-    Ok(steps)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::{
-        client::Listed,
+        client::{Listed, State},
         document::{ContainerDocument, RolloutDocument, TemplateDocument},
         names::Place,
     };
