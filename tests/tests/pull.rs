@@ -126,3 +126,33 @@ async fn images_are_pulled_with_the_credentials_of_the_docker_cli() {
     assert_eq!(down.code, 0, "{}", down.err);
     engine.forget_image(&image).await.unwrap();
 }
+
+/// What a predecessor is made of is only known once its image was pulled: what waits for it, task or service, must not be planned anew for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_to_do_after_an_image_was_pulled() {
+    let engine = Engine::connect().await.unwrap();
+    let local = engine.load_probe().await.unwrap();
+    let folder = Folder::new().unwrap();
+    let registry = Registry::start(&folder);
+    let image = format!("{}/suite/probe:3", registry.address);
+    engine.push_probe(&image, "ada", PASSWORD).await.unwrap();
+
+    let folder = folder.with_variable("DOCKER_CONFIG", "docker");
+    folder.write("docker/config.json", &logged_in(&registry, PASSWORD)).unwrap();
+    let stop = "stop: {grace: 1s, drain: 0s}";
+    let spec = format!(
+        "app: pulled{}\nservices:\n  store: {{image: \"{image}\", command: [sleep, 10m], {stop}}}\n  \
+         web: {{image: \"{local}\", command: [sleep, 10m], after: {{migrate: success}}, {stop}}}\n\
+         tasks:\n  migrate: {{image: \"{local}\", command: [exit, \"0\"], after: {{store: started}}}}\n",
+        std::process::id()
+    );
+    folder.write("straddle.yaml", &spec).unwrap();
+    let up = folder.run(&["up", "--yes"]).unwrap();
+    assert_eq!(up.code, 0, "{}", up.err);
+    let plan = folder.run(&["plan"]).unwrap();
+
+    let down = folder.run(&["down", "--volumes", "--yes"]).unwrap();
+    assert_eq!(down.code, 0, "{}", down.err);
+    engine.forget_image(&image).await.unwrap();
+    assert!(plan.out.contains("nothing to change"), "{}", plan.out);
+}

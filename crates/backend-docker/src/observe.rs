@@ -135,6 +135,16 @@ impl Run {
     }
 }
 
+impl LiveDoor {
+    /// Says what is wrong where it runs and yet nothing but another one in its place helps.
+    pub(crate) fn ailment(&self) -> Option<&'static str> {
+        if self.is_cut_off {
+            return Some("cut off from the network");
+        }
+        (self.container.state == State::Paused).then_some("paused")
+    }
+}
+
 impl Group {
     pub(crate) fn name(&self) -> &str {
         &self.lead.name
@@ -282,6 +292,13 @@ impl Live {
         let containers = client.containers(labels::filters_of(scope, labels::SERVICE, service)).await?;
         let mut live = Self::sort(scope, containers, Vec::new(), Vec::new());
         Ok(live.services.remove(service).unwrap_or_default())
+    }
+
+    /// Reads the runs of one task, the youngest first: one call.
+    pub(crate) async fn read_task(client: &Client, scope: &Scope, task: &str) -> Result<Vec<Run>> {
+        let containers = client.containers(labels::filters_of(scope, labels::TASK, task)).await?;
+        let mut live = Self::sort(scope, containers, Vec::new(), Vec::new());
+        Ok(live.tasks.remove(task).unwrap_or_default())
     }
 
     /// Reads the containers of workloads, whichever of them are services and which are tasks: two calls each.

@@ -54,9 +54,8 @@ pub(crate) async fn run(
         output: Some(request.output),
         by_hand: true,
     };
-    let live = Live::read_containers(&shared.client, scope).await?;
-    let mut number =
-        live.tasks.get(&request.task).into_iter().flatten().map(|run| run.number).max().unwrap_or_default();
+    let runs = Live::read_task(&shared.client, scope, &request.task).await?;
+    let mut number = runs.iter().map(|run| run.number).max().unwrap_or_default();
     let attempts = attempts.max(1);
     for attempt in 1..=attempts {
         number += 1;

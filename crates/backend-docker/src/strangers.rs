@@ -77,9 +77,9 @@ impl Strangers {
                 _ => {}
             }
         }
-        let taken: Vec<String> =
+        let found: Vec<String> =
             given.intersection(&self.0).map(|(kind, name)| format!("{kind} {name}")).collect();
-        if taken.is_empty() { Ok(()) } else { Err(taken_error(&taken)) }
+        if found.is_empty() { Ok(()) } else { Err(taken(&found)) }
     }
 }
 
@@ -113,7 +113,8 @@ fn of_group(template: &TemplateDocument, group: &str) -> Vec<Named> {
     given
 }
 
-fn taken_error(taken: &[String]) -> Error {
+/// The error of names that are needed and belong to somebody else, each with its kind.
+pub(crate) fn taken(taken: &[String]) -> Error {
     let mut shown = taken.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
     if taken.len() > SHOWN {
         shown.push_str(&format!(" and {} more", taken.len() - SHOWN));

@@ -6,7 +6,7 @@ use straddle_core::error::{ErrorKind, Result};
 
 use super::{Work, creating};
 use crate::{
-    client::{State, archive, body},
+    client::{archive, body},
     document::DoorDocument,
     explain::Scene,
     labels::{self, Role},
@@ -38,7 +38,7 @@ impl<'a> Door<'a> {
             id: door.container.id.clone(),
             document: door.document.clone(),
             is_running: door.container.state.is_running(),
-            is_damaged: door.is_cut_off || door.container.state == State::Paused,
+            is_damaged: door.ailment().is_some(),
             told: door.backends.clone(),
         });
         Self { work, standing }

@@ -4,6 +4,7 @@ mod creating;
 mod door;
 mod making;
 mod objects;
+mod predecessors;
 mod replica;
 mod rollout;
 mod scale;
@@ -33,6 +34,7 @@ use crate::{
     helper,
     labels::{self, Labels},
     names::Names,
+    strangers,
     translate::{NETWORK, SERVICE, TASK, VOLUME},
 };
 
@@ -103,11 +105,7 @@ impl<'a> Work<'a> {
 
 /// The error of something that has the name that is needed, and belongs to somebody else.
 pub(crate) fn not_ours(kind: &str, name: &str) -> Error {
-    Error::new(
-        ErrorKind::Conflict,
-        format!("{kind} {name} exists already and was not made by Straddle for this application"),
-    )
-    .with_help(format!("remove or rename the {kind}, or give the application another name"))
+    strangers::taken(&[format!("{kind} {name}")])
 }
 
 /// Carries out one step.

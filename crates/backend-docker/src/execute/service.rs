@@ -18,7 +18,7 @@ use straddle_core::{
 use super::{
     Work,
     door::Door,
-    making,
+    making, predecessors,
     replica::Replica,
     rollout::{Recipe, Rollout},
     scale,
@@ -59,8 +59,7 @@ pub(super) async fn deploy(work: &Work<'_>, payload: &Value) -> Result<String> {
     pull::images(work, &mut template, &images, pinned).await?;
     let since = work.clock().now();
     if !pinned {
-        let before = Live::read_workloads(work.client(), work.scope, template.after.keys()).await?;
-        follow(&mut template, &before);
+        predecessors::follow(work, &mut template).await?;
     }
     let mut service = Live::read_service(work.client(), work.scope, work.name).await?;
     read_door(work, &mut service).await?;
@@ -109,17 +108,6 @@ pub(super) async fn deploy(work: &Work<'_>, payload: &Value) -> Result<String> {
         tidy(work, number).await?;
     }
     Ok(format!("{replicas}/{replicas} healthy"))
-}
-
-/// A predecessor counts as what it is now: its images may have been unknown when the plan was made.
-fn follow(template: &mut TemplateDocument, live: &Live) {
-    for (name, after) in &mut template.after {
-        let service = live.services.get(name).and_then(LiveService::current).map(|group| &group.hash);
-        let task = live.tasks.get(name).and_then(|runs| runs.first()).map(|run| &run.group.hash);
-        if let Some(hash) = service.or(task) {
-            after.hash.clone_from(hash);
-        }
-    }
 }
 
 async fn read_door(work: &Work<'_>, service: &mut LiveService) -> Result<()> {

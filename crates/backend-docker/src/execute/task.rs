@@ -14,6 +14,7 @@ use straddle_core::{
 use super::{
     Work,
     making::{self, Made, Making, Owner, Special},
+    predecessors,
     stopping::{self, Order, stop_group},
 };
 use crate::{
@@ -89,17 +90,12 @@ pub(super) async fn run_step(work: &Work<'_>, payload: &Value) -> Result<String>
     let TaskStep { document, any_exit } = from_value(payload)?;
     let TaskDocument { mut template, attempts, timeout_ms, images, port_names: _ } = document;
     let since = work.clock().now();
-    let (mut live, ()) = try_join!(
-        Live::read_containers(work.client(), work.scope),
-        pull::images(work, &mut template, &images, false),
+    pull::images(work, &mut template, &images, false).await?;
+    let ((), runs) = try_join!(
+        predecessors::follow(work, &mut template),
+        Live::read_task(work.client(), work.scope, work.name),
     )?;
-    for (name, after) in &mut template.after {
-        if let Some(run) = live.tasks.get(name).and_then(|runs| runs.first()) {
-            after.hash.clone_from(&run.group.hash);
-        }
-    }
     let hash = template.hash();
-    let runs = live.tasks.remove(work.name).unwrap_or_default();
     // One that somebody asked for is another command's affair.
     let (at_work, runs): (Vec<Run>, Vec<Run>) = runs.into_iter().partition(|run| run.at_work);
     let mut number = at_work.iter().chain(&runs).map(|run| run.number).max().unwrap_or_default();
@@ -155,8 +151,7 @@ async fn remove_runs(work: &Work<'_>, runs: impl Iterator<Item = &Run>) -> Resul
 
 /// Removes every run of a task.
 pub(super) async fn remove(work: &Work<'_>) -> Result<String> {
-    let mut live = Live::read_containers(work.client(), work.scope).await?;
-    let runs = live.tasks.remove(work.name).unwrap_or_default();
+    let runs = Live::read_task(work.client(), work.scope, work.name).await?;
     try_join_all(runs.iter().map(|run| async { stop_group(work.client(), &Order::of(&run.group)).await }))
         .await?;
     remove_runs(work, runs.iter()).await?;

@@ -38,7 +38,7 @@ pub(crate) struct PlanArgs {
 
 pub(crate) async fn run(args: &PlanArgs, session: &Session) -> Outcome {
     let (connected, loaded) = session.connect_with_spec().await?;
-    let plan = make(session, &connected, &loaded, &args.services).await?;
+    let plan = make(session, &connected, &loaded, &intent(&loaded, &args.services)?).await?;
     if let Some(file) = &args.out {
         let text = serde_json::to_string_pretty(&plan).map_err(Failure::internal)?;
         fs::write(session.folder.join(file), text + "\n")
@@ -74,10 +74,9 @@ pub(super) async fn make(
     session: &Session,
     connected: &Connected,
     loaded: &Loaded,
-    only: &[String],
+    intent: &Intent,
 ) -> Result<Plan, Failure> {
-    let intent = intent(loaded, only)?;
-    match connected.orchestrator.plan(&connected.scope, &intent).await {
+    match connected.orchestrator.plan(&connected.scope, intent).await {
         Ok(mut plan) => {
             crate::commands::check::accept(&mut plan.findings, loaded);
             Ok(plan)

@@ -39,12 +39,13 @@ pub(crate) async fn run(args: &UpArgs, session: &Session) -> Outcome {
         return run_plan(args, file, session).await;
     }
     let (connected, loaded) = session.connect_with_spec().await?;
-    let plan = plan::make(session, &connected, &loaded, &args.services).await?;
+    let intent = plan::intent(&loaded, &args.services)?;
+    let plan = plan::make(session, &connected, &loaded, &intent).await?;
     let change = Change {
         session,
         connected: &connected,
         plan: Cow::Owned(plan),
-        intent: Some(plan::intent(&loaded, &args.services)?),
+        intent: Some(intent),
         loaded: Some(&loaded),
         command: "up",
         yes: args.yes,

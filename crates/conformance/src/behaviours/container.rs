@@ -81,12 +81,12 @@ pub(super) async fn user(bench: &Bench) -> Done {
     Ok(())
 }
 
-pub(super) const WORKDIR: &str = one!("workdir: /work/here");
+pub(super) const WORKDIR: &str = one!("workdir: /srv/here");
 
 pub(super) async fn workdir(bench: &Bench) -> Done {
     bench.up(WORKDIR).await?;
     let seen = bench.get("web", 8080, "/cwd").await?;
-    ensure!(seen == "/work/here", "it works in {seen}");
+    ensure!(seen == "/srv/here", "it works in {seen}");
     Ok(())
 }
 

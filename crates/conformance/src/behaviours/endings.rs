@@ -16,7 +16,7 @@ type Done = Result<(), Mismatch>;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-const PAIR: &str = r#"
+pub(super) const PAIR: &str = r#"
 app: APP
 services:
   web:

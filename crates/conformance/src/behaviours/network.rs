@@ -1,20 +1,10 @@
-use super::ensure;
+use super::{endings, ensure};
 use crate::bench::{Bench, Mismatch};
 
 type Done = Result<(), Mismatch>;
 
 pub(super) async fn localhost(bench: &Bench) -> Done {
-    bench
-        .up(r#"
-app: APP
-services:
-  web:
-    containers:
-      web: {image: IMAGE, command: [serve, "8080"], ports: [8080]}
-      side: {image: IMAGE, command: [serve, "9090", --body, beside]}
-    stop: {grace: 1s, drain: 0s}
-"#)
-        .await?;
+    bench.up(endings::PAIR).await?;
     let body = bench.get("web", 8080, "/fetch?url=http://127.0.0.1:9090/").await?;
     ensure!(body == "beside", "the sidecar answers `{body}`");
     Ok(())

@@ -124,8 +124,9 @@ impl Engine {
 
     /// Carries out a plan.
     ///
-    /// An empty plan is done at once: nothing at all is called, save to remove a lease that was [left](Plan::left_lease) behind. Otherwise the lease is taken, the fingerprint is read again, and
-    /// the steps are executed, at most [`concurrency`](EngineOptions::concurrency) at once, in the order of their dependencies.
+    /// An empty plan is done at once: nothing at all is called, save to remove a lease that was [left](Plan::left_lease) behind.
+    /// Otherwise the lease is taken, the fingerprint is read again, and the steps are executed, at most
+    /// [`concurrency`](EngineOptions::concurrency) at once, in the order of their dependencies.
     /// When a step fails, those that depend on it are skipped, and the others go on to their end. When the context is cancelled
     /// or the deadline is over, no further step begins, the running ones are asked to stop, and after
     /// [`cancel_grace`](EngineOptions::cancel_grace) they are dropped, which every step must survive like a crash.
