@@ -41,18 +41,29 @@ pub(crate) async fn connect(
     loop {
         match once(shared, scope, request).await {
             // In an update the replica may be gone by the time that its network is joined.
-            Err(error) if request.replica.is_none() && tried < TRIES && is_gone(&error) => tried += 1,
+            Err(error)
+                if error.kind() == ErrorKind::Unavailable && request.replica.is_none() && tried < TRIES =>
+            {
+                tried += 1;
+            }
             other => return other,
         }
     }
 }
 
-/// Returns whether an error says that the replica has ended, or is about to.
+/// Returns whether an error of the engine says that the replica has ended, or is about to, while its network was joined.
 fn is_gone(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Unavailable)
-        || error.message().contains("No such container")
-        || error.message().contains("namespace path")
-        || error.message().contains("is not running")
+    const WORDS: [&str; 4] = ["No such container", "namespace path", "/ns/net", "is not running"];
+    error.kind() == ErrorKind::Conflict || WORDS.iter().any(|words| error.message().contains(words))
+}
+
+fn ended(replica: &str, error: Error) -> Error {
+    if is_gone(&error) {
+        Error::new(ErrorKind::Unavailable, format!("{replica} ended while it was being reached"))
+            .with_source(error)
+    } else {
+        error
+    }
 }
 
 async fn once(shared: &Shared, scope: &Scope, request: &ConnectRequest) -> Result<Box<dyn Connection>> {
@@ -64,12 +75,13 @@ async fn once(shared: &Shared, scope: &Scope, request: &ConnectRequest) -> Resul
     own.insert(labels::ROLE.to_owned(), Role::Pipe.as_str().to_owned());
     own.insert(labels::SERVICE.to_owned(), request.service.clone());
     let body = body::pipe(&image, &group.lead.id, request.port, own);
-    let id = client.create(&unique(&format!("{}-pipe", group.name())), None, body).await?;
+    let name = unique(&format!("{}-pipe", group.name()));
+    let id = client.create(&name, None, body).await.map_err(|error| ended(group.name(), error))?;
     let attached = client.attach(&id, true).await?;
     if let Err(error) = client.start(&id).await {
         // What never ran is not removed by itself.
         client.remove(&id).await?;
-        return Err(error);
+        return Err(ended(group.name(), error));
     }
     let mut pipe = Pipe { input: attached.input, output: attached.output, rest: Bytes::new() };
     let first = tokio::select! {
@@ -144,5 +156,31 @@ impl AsyncWrite for Pipe {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
         self.input.as_mut().poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What engines said when a replica ended between two calls.
+    #[test]
+    fn a_replica_that_ends_meanwhile_is_told_from_other_failures() {
+        for (kind, words) in [
+            (ErrorKind::Conflict, "start the container: cannot join network of a non running container: 1f"),
+            (ErrorKind::NotFound, "start the container: No such container: 1f"),
+            (
+                ErrorKind::Invalid,
+                "start the container: runc create failed: unable to start container process: can't get final child's PID \
+                 from pipe: EOF; runc init error(s): nsexec-1[22493]: failed to open /proc/19651/ns/net: No such file or directory",
+            ),
+            (ErrorKind::Unavailable, "start the container: lstat /proc/77/ns/net: no such file or directory"),
+        ] {
+            let error = ended("shop-web-1-1", Error::new(kind, words));
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{words}");
+            assert_eq!(error.message(), "shop-web-1-1 ended while it was being reached");
+        }
+        let other = ended("shop-web-1-1", Error::new(ErrorKind::Quota, "no space left on device"));
+        assert_eq!(other.kind(), ErrorKind::Quota);
     }
 }
