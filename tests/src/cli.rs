@@ -189,8 +189,12 @@ fn read(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<String> {
 }
 
 /// Returns the binary: built by now where it was not, or where a source of it has changed since. A test that runs an older one would prove
-/// nothing.
-fn binary() -> io::Result<&'static Path> {
+/// nothing. Whoever counts the time of what he tests calls this before.
+///
+/// # Errors
+///
+/// Why it cannot be built.
+pub fn binary() -> io::Result<&'static Path> {
     static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let found = BINARY.get_or_init(|| current().map_err(|error| error.to_string()));
     found.as_deref().map_err(|error| io::Error::new(io::ErrorKind::NotFound, error.clone()))
