@@ -47,7 +47,7 @@ CLUSTER_DEADLINE=60
 CLUSTER_STARTED=false
 
 cluster_ensure() {
-  local bin
+  local bin logs
   if [[ -n ${STRADDLE_TEST_KUBECONFIG-} && $STRADDLE_TEST_KUBECONFIG != "$CLUSTER_KUBECONFIG" ]]; then
     cluster_answers "$STRADDLE_TEST_KUBECONFIG" || {
       cluster_say "no cluster answers at STRADDLE_TEST_KUBECONFIG=$STRADDLE_TEST_KUBECONFIG"
@@ -68,7 +68,9 @@ cluster_ensure() {
   if [[ -d $CLUSTER_RUN || -d $CLUSTER_DATA ]]; then cluster_end || return; fi
   CLUSTER_STARTED=true
   if ! cluster_start "$bin"; then
-    cluster_say "the cluster did not start"
+    # What the end removes may be wanted by whoever looks for the cause.
+    logs=$(mktemp -d "${TMPDIR:-/tmp}/straddle-cluster.XXXXXX") && engine_root cp -r "$CLUSTER_RUN/log/." "$logs"
+    cluster_say "the cluster did not start; all logs are in $logs"
     cluster_stop
     return 1
   fi
@@ -204,7 +206,7 @@ cluster_start() {
   cluster_launch metrics-server "$bin/metrics-server" --bind-address "$CLUSTER_ADDRESS" --secure-port "$CLUSTER_METRICS_PORT" \
     --kubeconfig "$keys/metrics-server.kubeconfig" --cert-dir "$CLUSTER_RUN/keys/metrics-server" \
     --authentication-kubeconfig "$keys/metrics-server.kubeconfig" --authorization-kubeconfig "$keys/metrics-server.kubeconfig" \
-    --kubelet-certificate-authority "$keys/ca.crt" --kubelet-preferred-address-types InternalIP --metric-resolution 10s || return
+    --kubelet-certificate-authority "$keys/ca.crt" --kubelet-preferred-address-types InternalIP --metric-resolution 10s --kubelet-request-timeout 5s || return
   # A part of the API that does not answer keeps namespaces from being removed: it is named when it can be reached.
   cluster_await node && cluster_apply metrics && cluster_await metrics
 }
@@ -385,6 +387,8 @@ cluster_network() {
     engine_root sysctl --quiet --write net.bridge.bridge-nf-call-iptables=1 || return
   fi
   engine_root sysctl --quiet --write net.ipv4.ip_forward=1 || return
+  # The ports of nodes are reached from the machine itself too; kube-proxy sets this for that.
+  cluster_write route_localnet </proc/sys/net/ipv4/conf/all/route_localnet || return
   cluster_iptables --append FORWARD --in-interface "$CLUSTER_BRIDGE" --jump ACCEPT &&
     cluster_iptables --append FORWARD --out-interface "$CLUSTER_BRIDGE" --jump ACCEPT &&
     cluster_iptables --table nat --append POSTROUTING --source "$CLUSTER_PODS" ! --destination "$CLUSTER_PODS" --jump MASQUERADE
@@ -497,7 +501,7 @@ cluster_end_containers() {
 }
 
 cluster_end_network() {
-  local table rule
+  local table rule chain
   if engine_root test -x "$CLUSTER_RUN/bin/kube-proxy"; then
     cluster_path "$CLUSTER_RUN/bin/kube-proxy" --cleanup >/dev/null 2>&1 || true
   fi
@@ -508,6 +512,20 @@ cluster_end_network() {
       cluster_path iptables --wait --table "$table" --delete ${rule#-A } || true
     done < <(cluster_path iptables --wait --table "$table" --list-rules 2>/dev/null | grep -- '--comment straddle-cluster')
   done
+  # What kube-proxy and the plugin of the host's ports leave: first the rules that lead to them.
+  for chain in KUBE-FIREWALL CNI-HOSTPORT-DNAT CNI-HOSTPORT-SETMARK CNI-HOSTPORT-MASQ; do
+    for table in filter nat; do
+      while read -r rule; do
+        # shellcheck disable=SC2086
+        cluster_path xargs iptables --wait --table "$table" --delete <<<"${rule#-A }" || true
+      done < <(cluster_path iptables --wait --table "$table" --list-rules 2>/dev/null | grep -- "-j $chain\$")
+      cluster_path iptables --wait --table "$table" --flush "$chain" 2>/dev/null &&
+        cluster_path iptables --wait --table "$table" --delete-chain "$chain" || true
+    done
+  done
+  if [[ -s $CLUSTER_RUN/route_localnet ]]; then
+    engine_root sysctl --quiet --write "net.ipv4.conf.all.route_localnet=$(<"$CLUSTER_RUN/route_localnet")" || true
+  fi
   engine_root ip link delete "$CLUSTER_DEVICE" 2>/dev/null || true
   engine_root ip link delete "$CLUSTER_BRIDGE" 2>/dev/null || true
 }

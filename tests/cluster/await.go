@@ -300,9 +300,10 @@ func (c *cluster) tried(image string) error {
 	}); err != nil {
 		return err
 	}
+	// Its bare name would be its own, without asking anybody.
 	return c.until("coredns", "a pod reaches services by their names", func(ctx context.Context) error {
 		return again(ctx, func(ctx context.Context) error {
-			return ask(ctx, service.Spec.ClusterIP, check+":80", "kubernetes.default.svc.cluster.local:443")
+			return ask(ctx, service.Spec.ClusterIP, check+"."+system+":80", "kubernetes.default.svc.cluster.local:443")
 		})
 	})
 }
