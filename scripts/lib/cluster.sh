@@ -42,7 +42,7 @@ CLUSTER_METRICS_PORT=10443
 CLUSTER_IMAGE=straddle.dev/tests/cluster/pod:1
 
 # The programs, in the order of their start.
-CLUSTER_PROGRAMS=(etcd containerd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy coredns metrics-server)
+CLUSTER_PROGRAMS=(etcd containerd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy coredns volumes metrics-server)
 CLUSTER_DEADLINE=60
 CLUSTER_STARTED=false
 
@@ -132,6 +132,10 @@ cluster_build() {
     fi
     chmod 755 "$work"
     mv -T "$work" "$cache" || return
+    # Those of an older state of our own part are of no more use, except to a cluster that runs.
+    for work in "${cache%-*}"-*; do
+      if [[ $work != "$cache" && $work != "$(readlink "$CLUSTER_RUN/bin")" ]]; then rm -rf "$work"; fi
+    done
   fi
   printf '%s\n' "$cache"
 }
@@ -147,7 +151,7 @@ cluster_compile() {
     (cd "$modules/dns" && "${build[@]}" -ldflags '-s -w' -o "$out/coredns" .) &&
     (cd "$modules/metrics" && "${build[@]}" -ldflags '-s -w' -o "$out/metrics-server" sigs.k8s.io/metrics-server/cmd/metrics-server) || return
   # By its own name a program is seen in lists of processes.
-  for name in kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubelet; do
+  for name in kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubelet volumes; do
     ln -s cluster "$out/$name" || return
   done
   "$out/cluster" image -name "$CLUSTER_IMAGE" -out "$out/pod.tar" "$out/pod"
@@ -187,13 +191,13 @@ cluster_start() {
     --allow-privileged --profiling=false || return
   cluster_await_socket containerd && cluster_load "$bin/pod.tar" && cluster_await api && cluster_apply objects || return
 
-  # Volumes are folders of the node; a load is acted upon in seconds, where a cluster in use takes minutes.
+  # A load is acted upon in seconds, where a cluster in use takes minutes.
   cluster_launch kube-controller-manager "$bin/kube-controller-manager" --bind-address "$CLUSTER_ADDRESS" \
     --kubeconfig "$keys/kube-controller-manager.kubeconfig" --use-service-account-credentials --leader-elect=false \
     --authentication-kubeconfig "$keys/kube-controller-manager.kubeconfig" --authorization-kubeconfig "$keys/kube-controller-manager.kubeconfig" \
     --root-ca-file "$keys/ca.crt" --service-account-private-key-file "$keys/service-accounts.key" \
     --cluster-signing-cert-file "$keys/ca.crt" --cluster-signing-key-file "$keys/ca.key" \
-    --enable-hostpath-provisioner --horizontal-pod-autoscaler-sync-period 5s --horizontal-pod-autoscaler-cpu-initialization-period 10s \
+    --horizontal-pod-autoscaler-sync-period 5s --horizontal-pod-autoscaler-cpu-initialization-period 10s \
     --horizontal-pod-autoscaler-initial-readiness-delay 5s --horizontal-pod-autoscaler-downscale-stabilization 20s || return
   cluster_launch kube-scheduler "$bin/kube-scheduler" --bind-address "$CLUSTER_ADDRESS" --leader-elect=false \
     --kubeconfig "$keys/kube-scheduler.kubeconfig" \
@@ -203,6 +207,7 @@ cluster_start() {
     --proxy-mode iptables --cluster-cidr "$CLUSTER_PODS" --conntrack-max-per-core 0 \
     --healthz-bind-address "$CLUSTER_ADDRESS:10256" --metrics-bind-address "$CLUSTER_ADDRESS:10249" || return
   cluster_launch coredns "$bin/coredns" -conf "$CLUSTER_RUN/Corefile" || return
+  cluster_launch volumes "$bin/volumes" -kubeconfig "$CLUSTER_KUBECONFIG" -class standard -node "$CLUSTER_NODE" -dir "$CLUSTER_DATA/volumes" || return
   cluster_launch metrics-server "$bin/metrics-server" --bind-address "$CLUSTER_ADDRESS" --secure-port "$CLUSTER_METRICS_PORT" \
     --kubeconfig "$keys/metrics-server.kubeconfig" --cert-dir "$CLUSTER_RUN/keys/metrics-server" \
     --authentication-kubeconfig "$keys/metrics-server.kubeconfig" --authorization-kubeconfig "$keys/metrics-server.kubeconfig" \
@@ -310,7 +315,9 @@ kind: StorageClass
 metadata:
   name: standard
   annotations: {storageclass.kubernetes.io/is-default-class: "true"}
-provisioner: kubernetes.io/host-path
+provisioner: straddle.dev/volumes
+# As the classes of clouds have it: a disk is made where the pod goes.
+volumeBindingMode: WaitForFirstConsumer
 ---
 apiVersion: v1
 kind: Service
@@ -494,10 +501,11 @@ cluster_end_containers() {
     mapfile -t processes < <(pgrep --parent "$keeper")
     engine_root kill -KILL "${processes[@]}" "$keeper" 2>/dev/null || true
   done
-  # The folders in which the kubelet accounted for them, from the inside out; and the one place that it does not let us choose.
+  # The folders in which the kubelet accounted for them, from the inside out; and the places that it does not let us choose.
   engine_root find /sys/fs/cgroup -depth -type d -path '*/kubepods*' -exec rmdir {} + 2>/dev/null || true
   engine_root rm -f /var/lib/kubelet/device-plugins/kubelet.sock /var/lib/kubelet/device-plugins/kubelet_internal_checkpoint
-  engine_root rmdir /var/lib/kubelet/device-plugins /var/lib/kubelet 2>/dev/null || true
+  engine_root find /var/log/containers -lname "$CLUSTER_DATA/*" -delete 2>/dev/null || true
+  engine_root rmdir /var/log/containers /var/lib/kubelet/device-plugins /var/lib/kubelet 2>/dev/null || true
 }
 
 cluster_end_network() {
@@ -507,16 +515,14 @@ cluster_end_network() {
   fi
   for table in filter nat; do
     while read -r rule; do
-      # Rules print as the arguments that make them.
-      # shellcheck disable=SC2086
-      cluster_path iptables --wait --table "$table" --delete ${rule#-A } || true
+      # Rules print as the arguments that make them, with quotes.
+      cluster_path xargs iptables --wait --table "$table" --delete <<<"${rule#-A }" || true
     done < <(cluster_path iptables --wait --table "$table" --list-rules 2>/dev/null | grep -- '--comment straddle-cluster')
   done
   # What kube-proxy and the plugin of the host's ports leave: first the rules that lead to them.
   for chain in KUBE-FIREWALL CNI-HOSTPORT-DNAT CNI-HOSTPORT-SETMARK CNI-HOSTPORT-MASQ; do
     for table in filter nat; do
       while read -r rule; do
-        # shellcheck disable=SC2086
         cluster_path xargs iptables --wait --table "$table" --delete <<<"${rule#-A }" || true
       done < <(cluster_path iptables --wait --table "$table" --list-rules 2>/dev/null | grep -- "-j $chain\$")
       cluster_path iptables --wait --table "$table" --flush "$chain" 2>/dev/null &&

@@ -12,11 +12,13 @@ import (
 	"path/filepath"
 	_ "time/tzdata" // time zones of CronJobs
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/component-base/cli"
 	_ "k8s.io/component-base/logs/json/register"
 	_ "k8s.io/component-base/metrics/prometheus/clientgo"
 	_ "k8s.io/component-base/metrics/prometheus/version"
+	"k8s.io/klog/v2"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllers "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
@@ -35,11 +37,12 @@ var programs = map[string]func() *cobra.Command{
 
 // Our own commands.
 var commands = map[string]func(arguments []string) error{
-	"apply": apply,
-	"await": await,
-	"image": image,
-	"keys":  keys,
-	"sweep": sweep,
+	"apply":   apply,
+	"await":   await,
+	"image":   image,
+	"keys":    keys,
+	"sweep":   sweep,
+	"volumes": volumes,
 }
 
 const usage = `usage:
@@ -54,19 +57,23 @@ const usage = `usage:
   cluster await -kubeconfig FILE [-run DIR] [-patience TIME] [-image NAME] api|node|metrics
       waits until the cluster does what it is for, and says why it does not
   cluster sweep -socket SOCKET
-      removes every pod from the node`
+      removes every pod from the node
+  cluster volumes -kubeconfig FILE -class NAME -node NAME -dir DIR
+      makes volumes of a class, as folders of the node, until it is ended`
 
 func main() {
-	if name := filepath.Base(os.Args[0]); programs[name] != nil {
-		os.Exit(cli.Run(programs[name]()))
+	// A link to this program has the name of what it runs.
+	arguments := os.Args
+	if name := filepath.Base(os.Args[0]); programs[name] == nil && commands[name] == nil {
+		arguments = os.Args[1:]
 	}
-	if len(os.Args) < 2 {
+	if len(arguments) == 0 {
 		fmt.Fprintln(os.Stderr, usage)
 		os.Exit(2)
 	}
-	name := os.Args[1]
+	name := filepath.Base(arguments[0])
 	if program := programs[name]; program != nil {
-		os.Args = os.Args[1:]
+		os.Args = arguments
 		os.Exit(cli.Run(program()))
 	}
 	command := commands[name]
@@ -74,7 +81,9 @@ func main() {
 		fmt.Fprintln(os.Stderr, usage)
 		os.Exit(2)
 	}
-	switch err := command(os.Args[2:]); {
+	// The library logs what it tries again; what matters comes back as an error.
+	klog.SetLogger(logr.Discard())
+	switch err := command(arguments[1:]); {
 	case err == nil:
 	case errors.Is(err, errUsage):
 		fmt.Fprintln(os.Stderr, usage)
