@@ -458,6 +458,12 @@ cluster_pid() {
   [[ $comm == "${1:0:15}" || $comm == sh ]] && printf '%s\n' "$pid"
 }
 
+# Whether a process runs: one that ended may be listed until somebody asks what became of it.
+cluster_runs() {
+  local stat
+  stat=$(cat "/proc/$1/stat" 2>/dev/null) && [[ ${stat##*) } != Z* ]]
+}
+
 # Ends a program, and waits for that.
 cluster_end_program() {
   local pid tries
@@ -466,10 +472,10 @@ cluster_end_program() {
       # One that does not end in ten seconds gets no more time: nothing of it is kept.
       if ((tries == 0)); then engine_root kill "$pid" 2>/dev/null || true; fi
       if ((tries == 100)); then engine_root kill -KILL "$pid" 2>/dev/null || true; fi
-      [[ -d /proc/$pid ]] || break
+      cluster_runs "$pid" || break
       sleep 0.1
     done
-    if [[ -d /proc/$pid ]]; then
+    if cluster_runs "$pid"; then
       cluster_say "$1 does not end"
       return 1
     fi
@@ -509,31 +515,58 @@ cluster_end_containers() {
 }
 
 cluster_end_network() {
-  local table rule chain
+  local chain pods=${CLUSTER_PODS%.*.*}
   if engine_root test -x "$CLUSTER_RUN/bin/kube-proxy"; then
     cluster_path "$CLUSTER_RUN/bin/kube-proxy" --cleanup >/dev/null 2>&1 || true
   fi
-  for table in filter nat; do
-    while read -r rule; do
-      # Rules print as the arguments that make them, with quotes.
-      cluster_path xargs iptables --wait --table "$table" --delete <<<"${rule#-A }" || true
-    done < <(cluster_path iptables --wait --table "$table" --list-rules 2>/dev/null | grep -- '--comment straddle-cluster')
+  cluster_end_rules filter '--comment straddle-cluster'
+  cluster_end_rules nat '--comment straddle-cluster'
+  # What kube-proxy leaves.
+  cluster_end_chain filter KUBE-FIREWALL
+  # Ports of the host: those of our pods, and what leads to such ports unless another network of the machine has some.
+  for chain in $(cluster_rules nat "--to-destination ${pods//./\\.}\\." | sed 's/^-A \([^ ]*\) .*/\1/' | sort --unique); do
+    if [[ $chain == CNI-DN-* ]]; then
+      cluster_end_ports "$chain"
+      cluster_end_chain nat "$chain"
+    fi
   done
-  # What kube-proxy and the plugin of the host's ports leave: first the rules that lead to them.
-  for chain in KUBE-FIREWALL CNI-HOSTPORT-DNAT CNI-HOSTPORT-SETMARK CNI-HOSTPORT-MASQ; do
-    for table in filter nat; do
-      while read -r rule; do
-        cluster_path xargs iptables --wait --table "$table" --delete <<<"${rule#-A }" || true
-      done < <(cluster_path iptables --wait --table "$table" --list-rules 2>/dev/null | grep -- "-j $chain\$")
-      cluster_path iptables --wait --table "$table" --flush "$chain" 2>/dev/null &&
-        cluster_path iptables --wait --table "$table" --delete-chain "$chain" || true
-    done
-  done
+  if [[ -z $(cluster_rules nat '-A CNI-DN-') ]]; then
+    for chain in CNI-HOSTPORT-DNAT CNI-HOSTPORT-SETMARK CNI-HOSTPORT-MASQ; do cluster_end_chain nat "$chain"; done
+  fi
   if [[ -s $CLUSTER_RUN/route_localnet ]]; then
     engine_root sysctl --quiet --write "net.ipv4.conf.all.route_localnet=$(<"$CLUSTER_RUN/route_localnet")" || true
   fi
   engine_root ip link delete "$CLUSTER_DEVICE" 2>/dev/null || true
   engine_root ip link delete "$CLUSTER_BRIDGE" 2>/dev/null || true
+}
+
+# cluster_rules TABLE PATTERN: the rules of a table that a pattern matches.
+cluster_rules() {
+  cluster_path iptables --wait --table "$1" --list-rules 2>/dev/null | grep --regexp="$2" || true
+}
+
+cluster_end_rules() {
+  local rule
+  while read -r rule; do
+    # Rules print as the arguments that make them, with quotes.
+    cluster_path xargs iptables --wait --table "$1" --delete <<<"${rule#-A }" || true
+  done < <(cluster_rules "$1" "$2")
+}
+
+# Removes the rule that leads to the ports of a pod. Quotes within quotes keep it from being named by its arguments, and
+# no engine changes the chain meanwhile: its number does.
+cluster_end_ports() {
+  local number
+  number=$(cluster_rules nat '-A CNI-HOSTPORT-DNAT ' | sed --quiet "/-j $1\$/=")
+  if [[ -n $number ]]; then cluster_path iptables --wait --table nat --delete CNI-HOSTPORT-DNAT "$number" || true; fi
+}
+
+# Removes a chain, and first the rules that lead to it.
+cluster_end_chain() {
+  cluster_end_rules "$1" "-j $2\$"
+  if cluster_path iptables --wait --table "$1" --flush "$2" 2>/dev/null; then
+    cluster_path iptables --wait --table "$1" --delete-chain "$2" || true
+  fi
 }
 
 # Runs a command as root, with the folders of what only root runs.

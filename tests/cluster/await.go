@@ -185,7 +185,9 @@ func (c *cluster) ended() string {
 		if err != nil || len(pid) == 0 {
 			continue // just started, or just stopped
 		}
-		if _, err := os.Stat("/proc/" + strings.TrimSpace(string(pid))); err != nil {
+		// One that ended may be listed until somebody asks what became of it.
+		stat, err := os.ReadFile("/proc/" + strings.TrimSpace(string(pid)) + "/stat")
+		if err != nil || bytes.Contains(stat, []byte(") Z ")) {
 			return strings.TrimSuffix(filepath.Base(file), ".pid")
 		}
 	}
