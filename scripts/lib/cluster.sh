@@ -47,7 +47,7 @@ CLUSTER_DEADLINE=60
 CLUSTER_STARTED=false
 
 cluster_ensure() {
-  local bin logs
+  local bin logs=''
   if [[ -n ${STRADDLE_TEST_KUBECONFIG-} && $STRADDLE_TEST_KUBECONFIG != "$CLUSTER_KUBECONFIG" ]]; then
     cluster_answers "$STRADDLE_TEST_KUBECONFIG" || {
       cluster_say "no cluster answers at STRADDLE_TEST_KUBECONFIG=$STRADDLE_TEST_KUBECONFIG"
@@ -69,8 +69,10 @@ cluster_ensure() {
   CLUSTER_STARTED=true
   if ! cluster_start "$bin"; then
     # What the end removes may be wanted by whoever looks for the cause.
-    logs=$(mktemp -d "${TMPDIR:-/tmp}/straddle-cluster.XXXXXX") && engine_root cp -r "$CLUSTER_RUN/log/." "$logs"
-    cluster_say "the cluster did not start; all logs are in $logs"
+    if compgen -G "$CLUSTER_RUN/log/*" >/dev/null && logs=$(mktemp -d "${TMPDIR:-/tmp}/straddle-cluster.XXXXXX"); then
+      engine_root cp -r "$CLUSTER_RUN/log/." "$logs" || true
+    fi
+    cluster_say "the cluster did not start${logs:+; all logs are in $logs}"
     cluster_stop
     return 1
   fi
@@ -103,11 +105,18 @@ cluster_sweep() {
   engine_root "$CLUSTER_RUN/bin/cluster" sweep -socket "$CLUSTER_SOCKET"
 }
 
-# Whether a cluster answers to a kubeconfig.
+# Whether a cluster answers to a kubeconfig. Whoever has a cluster need not compile one to ask.
 cluster_answers() {
-  local bin
+  local bin=$CLUSTER_RUN/bin
   [[ -r $1 ]] || return 1
-  bin=$(cluster_build) && "$bin/cluster" await -kubeconfig "$1" -patience 3s api 2>/dev/null
+  if [[ ! -x $bin/cluster ]]; then
+    if command -v kubectl >/dev/null; then
+      kubectl --kubeconfig "$1" --request-timeout 3s get --raw /readyz >/dev/null 2>&1
+      return
+    fi
+    bin=$(cluster_build) || return
+  fi
+  "$bin/cluster" await -kubeconfig "$1" -patience 3s api 2>/dev/null
 }
 
 # Compiles Kubernetes, CoreDNS and the server of metrics, once for each set of versions; prints the folder of the programs.

@@ -37,8 +37,9 @@ const (
 	// The system's namespace and the objects of the check in it.
 	system = "kube-system"
 	check  = "cluster-check"
-	// How many lines of a log are shown when something fails.
+	// How many lines of a log are shown when something fails, and how much of each.
 	shown = 20
+	width = 300
 )
 
 var apiServices = schema.GroupVersionResource{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"}
@@ -201,7 +202,11 @@ func (c *cluster) logEnd(program string) string {
 		return ""
 	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return fmt.Sprintf("\nthe end of %s:\n  | %s", path, strings.Join(lines[max(0, len(lines)-shown):], "\n  | "))
+	said := "\nthe end of " + path + ":"
+	for _, line := range lines[max(0, len(lines)-shown):] {
+		said += "\n  | " + line[:min(len(line), width)]
+	}
+	return said
 }
 
 // again tries until it succeeds or the time is over, and returns the last error.
