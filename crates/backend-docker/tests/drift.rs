@@ -13,8 +13,10 @@ mod common;
 use std::collections::HashMap;
 
 use bollard::{
-    models::NetworkDisconnectRequest,
-    query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder},
+    models::{NetworkCreateRequest, NetworkDisconnectRequest},
+    query_parameters::{
+        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder,
+    },
 };
 use common::{Bench, failure};
 use straddle_core::{
@@ -180,6 +182,43 @@ async fn what_a_cancelled_command_left_on_its_way_is_waited_for() {
         assert_eq!(found(&bench.plan(&app).await), [format!("{replica}: \"starting\"")]);
         bench.up_and_settled(&app).await;
         assert_eq!(desired(&bench).await, (1, 1));
+    })
+    .await;
+}
+
+/// A command that is killed while the engine makes the network leaves it to appear when the next command has made another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_that_was_made_twice_is_one_again() {
+    Bench::run("twice", |bench| async move {
+        let networks = async || {
+            let filters = HashMap::from([("name".to_owned(), vec![format!("^{}$", bench.name)])]);
+            let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
+            bench.docker.list_networks(Some(options)).await.unwrap()
+        };
+        bench.up_and_settled(&web(&bench, 1)).await;
+        let first = networks().await.remove(0);
+        let request = NetworkCreateRequest {
+            name: bench.name.clone(),
+            labels: first.labels.clone(),
+            ..NetworkCreateRequest::default()
+        };
+        let second = bench.docker.create_network(request).await;
+        if let Err(error) = &second {
+            // Newer engines give each name once.
+            assert!(error.to_string().contains("already exists"), "{error}");
+            return;
+        }
+        assert_eq!(networks().await.len(), 2);
+
+        let plan = bench.plan(&web(&bench, 2)).await;
+        let steps: Vec<String> = plan.steps.iter().map(|step| step.resource.to_string()).collect();
+        assert_eq!(steps, [format!("network/{}", bench.name), "service/web".to_owned()]);
+        bench.up_and_settled(&web(&bench, 2)).await;
+        let left: Vec<_> = networks().await.into_iter().map(|network| network.id).collect();
+        assert_eq!(left, [first.id], "the one that is in use stays");
+
+        bench.down().await;
+        assert_eq!(networks().await.len(), 0);
     })
     .await;
 }

@@ -225,10 +225,16 @@ impl Witness for Engine {
                 );
             }
             let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
-            for network in self.docker.list_networks(Some(options)).await.map_err(failed("list networks"))? {
-                found.extend(
-                    network.name.filter(|name| by_label || named(name)).map(|name| format!("network {name}")),
-                );
+            let networks = self.docker.list_networks(Some(options)).await.map_err(failed("list networks"))?;
+            for network in &networks {
+                let Some(name) = network.name.as_deref().filter(|name| by_label || named(name)) else {
+                    continue;
+                };
+                // The engine gives such a name twice; each of them has to be seen.
+                let is_twice =
+                    networks.iter().filter(|other| other.name.as_deref() == Some(name)).count() > 1;
+                let shown = if is_twice { network.id.as_deref().unwrap_or(name) } else { name };
+                found.push(format!("network {shown}"));
             }
             let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
             let volumes = self.docker.list_volumes(Some(options)).await.map_err(failed("list volumes"))?;

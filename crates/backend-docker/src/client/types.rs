@@ -90,6 +90,8 @@ pub(crate) struct Owned {
     /// The identity by which it is removed: the id of a network, the name of a volume.
     pub(crate) id: String,
     pub(crate) name: String,
+    /// When it was made, in a form that sorts by time; empty where the engine does not tell.
+    pub(crate) created: String,
     pub(crate) labels: Labels,
 }
 
@@ -230,6 +232,7 @@ impl From<models::Network> for Owned {
         Self {
             id: network.id.unwrap_or_default(),
             name: network.name.unwrap_or_default(),
+            created: network.created.unwrap_or_default(),
             labels: labels(network.labels),
         }
     }
@@ -237,7 +240,12 @@ impl From<models::Network> for Owned {
 
 impl From<models::Volume> for Owned {
     fn from(volume: models::Volume) -> Self {
-        Self { id: volume.name.clone(), name: volume.name, labels: labels(Some(volume.labels)) }
+        Self {
+            id: volume.name.clone(),
+            name: volume.name,
+            created: volume.created_at.unwrap_or_default(),
+            labels: labels(Some(volume.labels)),
+        }
     }
 }
 

@@ -159,8 +159,15 @@ fn standing(service: &LiveService) -> String {
 
 fn network(resource: &Resource, live: &Live, names: &Names, steps: &mut Steps) -> Result<()> {
     let NetworkDocument { name } = from_value(&resource.document)?;
-    if !live.networks.iter().any(|network| network.name == name) {
-        steps.push(Action::Create, &resource.key, names.network(), resource.document.clone());
+    match live.networks.iter().filter(|network| network.name == name).count() {
+        0 => {
+            steps.push(Action::Create, &resource.key, names.network(), resource.document.clone());
+        }
+        1 => {}
+        number => {
+            let summary = format!("{} (made {number} times: all but one go)", names.network());
+            steps.push(Action::Update, &resource.key, summary, resource.document.clone());
+        }
     }
     Ok(())
 }

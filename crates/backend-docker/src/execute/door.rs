@@ -54,7 +54,7 @@ impl<'a> Door<'a> {
             Some(door) if door.is_damaged => self.replace(document, &BTreeSet::new()).await,
             Some(door) if door.is_running => Ok(()),
             Some(door) if door.document == *document => {
-                self.work.client().start(&door.id).await.map_err(|error| scene(self.work).refused(error))?;
+                self.work.start(&door.id).await.map_err(|error| scene(self.work).refused(error))?;
                 door.is_running = true;
                 Ok(())
             }
@@ -137,7 +137,7 @@ impl<'a> Door<'a> {
     }
 
     async fn start(&mut self, id: &str, document: &DoorDocument, replicas: &BTreeSet<String>) -> Result<()> {
-        self.work.client().start(id).await.map_err(|error| scene(self.work).refused(error))?;
+        self.work.start(id).await.map_err(|error| scene(self.work).refused(error))?;
         let told = Some(replicas.clone());
         self.standing = Some(Standing {
             id: id.to_owned(),

@@ -290,7 +290,7 @@ fn borrow<'a>(files: &'a [(&'a str, u32, Vec<u8>)]) -> Vec<Packed<'a>> {
 /// Starts the containers of a group, each once those that it depends on are where it wants them.
 pub(crate) async fn launch(work: &Work<'_>, making: &Making<'_>, watch: &Watch, made: &Made) -> Result<()> {
     if making.template.needs_hold() {
-        work.client().start(&made.lead).await?;
+        work.start(&made.lead).await?;
     }
     let starts = making.template.containers.iter().map(|(name, document)| async move {
         for (needed, condition) in &document.depends_on {
@@ -298,7 +298,7 @@ pub(crate) async fn launch(work: &Work<'_>, making: &Making<'_>, watch: &Watch, 
         }
         let id = made.containers.get(name).map(String::as_str).unwrap_or_default();
         let scene = making.scene(work, &made.name, name, Some(id));
-        work.client().start(id).await.map_err(|error| scene.refused(error))
+        work.start(id).await.map_err(|error| scene.refused(error))
     });
     // The others go on until they have reached a state of their own, so that none is cut off in the middle of a call.
     if making.template.needs_hold() {

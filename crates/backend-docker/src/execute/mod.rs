@@ -87,6 +87,17 @@ impl<'a> Work<'a> {
         helper::image(self.client(), self.shared.config.helper_image.as_deref(), &self.engine).await
     }
 
+    /// Starts a container; where the network was made twice meanwhile, one of them goes first.
+    pub(crate) async fn start(&self, id: &str) -> Result<()> {
+        match self.client().start(id).await {
+            Err(error) if error.message().contains("is ambiguous") => {
+                objects::keep_one_network(self).await?;
+                self.client().start(id).await
+            }
+            other => other,
+        }
+    }
+
     pub(crate) fn progress(&self, text: impl Into<String>) {
         self.context
             .events
@@ -112,7 +123,7 @@ pub(crate) fn not_ours(kind: &str, name: &str) -> Error {
 pub(crate) async fn step(shared: &Shared, scope: &Scope, step: &Step, context: &Context) -> Result<String> {
     let work = Work::new(shared, scope, context, step.id, &step.resource.name).await?;
     match (step.resource.kind.as_str(), step.action) {
-        (NETWORK, Action::Create) => objects::create_network(&work, &step.payload).await,
+        (NETWORK, Action::Create | Action::Update) => objects::create_network(&work, &step.payload).await,
         (NETWORK, Action::Delete) => objects::remove_network(&work, &step.payload).await,
         (VOLUME, Action::Create) => objects::create_volume(&work, &step.payload).await,
         (VOLUME, Action::Delete) => objects::remove_volume(&work, &step.payload).await,

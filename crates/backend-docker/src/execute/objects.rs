@@ -7,7 +7,7 @@ use straddle_core::error::{Error, ErrorKind, Result};
 
 use super::{Work, not_ours};
 use crate::{
-    client::body,
+    client::{Owned, body},
     diff::LeftOver,
     document::{EphemeralDocument, NetworkDocument, VolumeDocument, from_value},
     labels,
@@ -25,13 +25,42 @@ pub(crate) async fn create_network(work: &Work<'_>, payload: &Value) -> Result<S
         Some(_) => return Err(not_ours("network", &name)),
         None => work.client().create_network(&name, work.labels()).await?,
     }
+    keep_one_network(work).await?;
     Ok("made".to_owned())
+}
+
+/// Removes all networks of the application but one.
+///
+/// The engine gives the name of a network twice: to a command that was killed while the engine was making it, and to the one that did not see
+/// it yet. The oldest one stays, unless only another one is in use.
+pub(super) async fn keep_one_network(work: &Work<'_>) -> Result<()> {
+    let name = work.names.network();
+    let named = work.client().networks_named(name).await?.into_iter();
+    let mut ours: Vec<Owned> = named
+        .filter(|network| network.name == name && labels::is_owned(work.scope, &network.labels))
+        .collect();
+    ours.sort_by(|one, other| (&other.created, &other.id).cmp(&(&one.created, &one.id)));
+    let mut left = ours.len();
+    for network in ours {
+        if left <= 1 {
+            break;
+        }
+        match work.client().remove_network(&network.id).await {
+            Ok(()) => left -= 1,
+            Err(error) if is_in_use(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn is_in_use(error: &Error) -> bool {
+    error.message().contains("active endpoints")
 }
 
 pub(super) async fn remove_network(work: &Work<'_>, payload: &Value) -> Result<String> {
     let id = payload.get("id").and_then(Value::as_str).unwrap_or_default();
-    let in_use = |error: &Error| error.message().contains("active endpoints");
-    once_free(work, || work.client().remove_network(id), in_use).await?;
+    once_free(work, || work.client().remove_network(id), is_in_use).await?;
     Ok("removed".to_owned())
 }
 
