@@ -15,13 +15,14 @@ use straddle_core::{
     plan::{Action, Fingerprint, Intent, PLAN_VERSION, Plan, Step},
     platform::{Facts, Platform},
     scope::Scope,
+    secret::{LocalSecrets, Resolver, SecretResolver},
     status::{RevisionInfo, Status},
 };
 use tokio::sync::OnceCell;
 
 use crate::{
     client::{Client, EngineVersion},
-    config::{DockerConfig, LocalSecrets, Resolver, SecretResolver},
+    config::DockerConfig,
     connect, contexts,
     diff::{self, Steps},
     events, exec, execute,

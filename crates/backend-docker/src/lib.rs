@@ -97,5 +97,5 @@ mod watch;
 mod words;
 
 pub use backend::DockerOrchestrator;
-pub use config::{DockerConfig, LocalSecrets, SecretResolver};
+pub use config::DockerConfig;
 pub use platform::DockerPlatform;

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use straddle_core::{
     error::{Error, ErrorKind, Result},
     failure::{Cause, Failure},
+    secret::Resolver,
 };
 
 use crate::{
     client::body::Secrets,
-    config::Resolver,
     document::{ContainerDocument, TemplateDocument},
 };
 
@@ -189,7 +189,7 @@ mod tests {
     use straddle_core::units::SecretRef;
 
     use super::*;
-    use crate::config::SecretResolver;
+    use straddle_core::secret::SecretResolver;
 
     #[derive(Debug)]
     struct Fixed;

@@ -1,5 +1,12 @@
-//! EKS and any other Kubernetes for Straddle: what is known about them before any call is made.
+//! EKS and any other Kubernetes for Straddle.
 //!
-//! So far this crate holds the numbers of a rolling update. It connects to nothing yet, so the command line does not offer Kubernetes.
+//! Under construction: it connects to nothing yet, so the command line does not offer Kubernetes.
 
+#![allow(dead_code, reason = "the parts that use these are being added")]
+
+mod config;
+mod labels;
+mod names;
 pub mod rolling;
+
+pub use config::KubernetesConfig;

@@ -60,6 +60,7 @@ pub mod platform;
 pub mod revision;
 pub mod rolling;
 pub mod scope;
+pub mod secret;
 pub mod spec;
 pub mod status;
 pub mod units;

@@ -20,6 +20,7 @@ use straddle_core::{
     orchestrator::Context,
     plan::{Action, Step},
     scope::Scope,
+    secret::Resolver,
 };
 
 pub(crate) use self::{
@@ -29,7 +30,6 @@ pub(crate) use self::{
 use crate::{
     backend::Shared,
     client::Client,
-    config::Resolver,
     facts::Engine,
     helper,
     labels::{self, Labels},

@@ -7,6 +7,7 @@ use straddle_core::{
         MemoryAmount, PullPolicy, Restart, RestartMode, TaskTemplate,
     },
     path::FieldPath,
+    platform::{Output, Place},
     spec::Template,
     units::{EnvName, SecretRef, Timespan},
 };
@@ -14,7 +15,6 @@ use straddle_core::{
 use super::{
     Around, health,
     mount::{self, Group},
-    output::{Output, Place},
     secret,
 };
 use crate::{

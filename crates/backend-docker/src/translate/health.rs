@@ -3,10 +3,10 @@
 use straddle_core::{
     model::{Container, Health, Probe, ProbeKind},
     path::FieldPath,
+    platform::{Output, Place},
     units::StatusRange,
 };
 
-use super::output::{Output, Place};
 use crate::document::HealthDocument;
 
 /// How much longer the engine waits than the helper, which says itself what has not answered in time.

@@ -6,7 +6,6 @@
 mod container;
 mod health;
 mod mount;
-mod output;
 mod refused;
 mod secret;
 pub(crate) mod service;
@@ -18,13 +17,12 @@ use straddle_core::{
     finding::Note,
     model::{App, AppSpec, Volume, VolumeKind, WorkloadKind},
     path::FieldPath,
-    platform::{Desired, Facts, Footprint, Resource, ResourceKey, Translation},
+    platform::{Desired, Facts, Footprint, Output, Place, Resource, ResourceKey, Translation},
     scope::Scope,
     spec::{Address, Template},
     units::Name,
 };
 
-use self::output::{Output, Place};
 use crate::{
     document::{NetworkDocument, VolumeDocument, to_value},
     facts::Engine,

@@ -5,13 +5,11 @@ use std::collections::BTreeMap;
 use straddle_core::{
     model::{Ebs, Efs, EphemeralMedium, EphemeralVolume, Mount, Volume, VolumeKind},
     path::FieldPath,
+    platform::{Output, Place},
     units::Memory,
 };
 
-use super::{
-    Around,
-    output::{Output, Place},
-};
+use super::Around;
 use crate::document::{EphemeralDocument, MountDocument, MountKind};
 
 /// The engine that first mounts a part of a volume.

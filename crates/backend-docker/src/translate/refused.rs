@@ -3,9 +3,8 @@
 use straddle_core::{
     model::{Autoscale, Identity, Overlap, Placement, QueueTarget, Schedule, ScheduledBounds},
     path::FieldPath,
+    platform::{Output, Place},
 };
-
-use super::output::{Output, Place};
 
 pub(super) fn identity(out: &mut Output, field: &FieldPath, identity: &Identity) {
     let Identity { aws_role, aws_execution_role, service_account } = identity;

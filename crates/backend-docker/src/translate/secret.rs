@@ -1,8 +1,11 @@
 //! Secrets: which reference is resolved by whom.
 
-use straddle_core::{model::Secret, path::FieldPath, units::SecretRef};
-
-use super::output::{Output, Place};
+use straddle_core::{
+    model::Secret,
+    path::FieldPath,
+    platform::{Output, Place},
+    units::SecretRef,
+};
 
 const FIX: &str = "add `local: env:NAME` or `local: file:PATH`";
 

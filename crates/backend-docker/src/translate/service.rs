@@ -7,15 +7,11 @@ use straddle_core::{
         Task, TaskTemplate,
     },
     path::FieldPath,
-    platform::{Resource, ResourceKey},
+    platform::{Output, Place, Resource, ResourceKey},
     units::{Name, Timespan},
 };
 
-use super::{
-    Around, SERVICE, TASK,
-    output::{Output, Place},
-    refused, template,
-};
+use super::{Around, SERVICE, TASK, refused, template};
 use crate::document::{
     DoorDocument, DoorPort, PublishDocument, RolloutDocument, ServiceDocument, TaskDocument, to_value,
 };

@@ -6,13 +6,13 @@ use straddle_core::{
         Stop, TaskTemplate,
     },
     path::FieldPath,
+    platform::{Output, Place},
 };
 
 use super::{
     Around,
     container::{self, Places},
     mount::Group,
-    output::{Output, Place},
     refused,
 };
 use crate::document::{AfterDocument, ImageSource, TemplateDocument};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use straddle_core::{error::Result, orchestrator::Orchestrator, platform::Platform};
-use straddle_docker::{DockerConfig, DockerOrchestrator, DockerPlatform, LocalSecrets};
+use straddle_core::{error::Result, orchestrator::Orchestrator, platform::Platform, secret::LocalSecrets};
+use straddle_docker::{DockerConfig, DockerOrchestrator, DockerPlatform};
 
 use super::{Backend, Setting, Settings};
 

@@ -1,10 +1,13 @@
 //! The pure half of a backend: what a target can do and what an application becomes there. No input or output, no credentials.
 
+mod output;
+
 use std::{collections::BTreeMap, fmt, fmt::Debug};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::output::{Output, Place};
 use crate::{
     capability::Capability,
     error::Result,

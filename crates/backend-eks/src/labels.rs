@@ -1,0 +1,54 @@
+//! Labels and annotations by which Straddle knows what it made: the only state there is.
+
+use std::collections::BTreeMap;
+
+use straddle_core::scope::Scope;
+
+use crate::names;
+
+/// The standard label that says who manages an object.
+pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+pub(crate) const APP: &str = "straddle.dev/app";
+pub(crate) const ENVIRONMENT: &str = "straddle.dev/environment";
+pub(crate) const SERVICE: &str = "straddle.dev/service";
+pub(crate) const TASK: &str = "straddle.dev/task";
+/// The persistent volume that a claim stands for.
+pub(crate) const VOLUME: &str = "straddle.dev/volume";
+
+/// Everything above begins with this; labels and annotations of users may not.
+pub(crate) const PREFIX: &str = "straddle.dev/";
+
+/// Annotation of a pod template: the hash of what makes a revision, see [`crate::revision`].
+pub(crate) const HASH: &str = "straddle.dev/hash";
+/// Annotation of a pod template: the number of its revision. Set when it is applied, and no part of the hash.
+pub(crate) const REVISION: &str = "straddle.dev/revision";
+/// Annotation of a pod template: when its replicas were last restarted by hand. No part of the hash.
+pub(crate) const RESTARTED: &str = "straddle.dev/restarted";
+/// Annotation of a pod template: the conditions and hashes of what comes before, as JSON (`{"migrate": {"condition": "success", "hash": "..."}}`).
+pub(crate) const AFTER: &str = "straddle.dev/after";
+/// Annotation of a workload: `on_failure` or `never`.
+pub(crate) const ROLLBACK: &str = "straddle.dev/rollback";
+/// Annotation of a generated Secret: where its values come from, as JSON (`{"KEY": "env:NAME"}`).
+pub(crate) const REFERENCES: &str = "straddle.dev/references";
+/// Annotation of a Job: how often it is tried is the Job's own; this marks a run that somebody asked for.
+pub(crate) const BY_HAND: &str = "straddle.dev/by-hand";
+
+/// The value of [`MANAGED_BY`], and our field manager.
+pub(crate) const STRADDLE: &str = "straddle";
+
+/// Labels or annotations, as the API takes them.
+pub(crate) type Labels = BTreeMap<String, String>;
+
+/// Returns the labels that everything of an application carries.
+pub(crate) fn owned(scope: &Scope) -> Labels {
+    [(MANAGED_BY, STRADDLE), (APP, scope.app()), (ENVIRONMENT, scope.environment())]
+        .map(|(key, value)| (key.to_owned(), names::label(value)))
+        .into()
+}
+
+/// Returns the selector that finds everything of an application.
+pub(crate) fn selector(scope: &Scope) -> String {
+    let labels = owned(scope);
+    let pairs: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    pairs.join(",")
+}
