@@ -26,6 +26,10 @@ pub(crate) const REVISION: &str = "straddle.dev/revision";
 pub(crate) const RESTARTED: &str = "straddle.dev/restarted";
 /// Annotation of a pod template: the conditions and hashes of what comes before, as JSON (`{"migrate": {"condition": "success", "hash": "..."}}`).
 pub(crate) const AFTER: &str = "straddle.dev/after";
+/// Annotation of a workload: the share of replicas that stays healthy (`50%`), from which scaling makes new whole numbers.
+pub(crate) const MIN_HEALTHY: &str = "straddle.dev/min-healthy";
+/// Annotation of a workload: the share of replicas that may run at once (`200%`).
+pub(crate) const MAX_RUNNING: &str = "straddle.dev/max-running";
 /// Annotation of a workload: `on_failure` or `never`.
 pub(crate) const ROLLBACK: &str = "straddle.dev/rollback";
 /// Annotation of a generated Secret: where its values come from, as JSON (`{"KEY": "env:NAME"}`).

@@ -1,0 +1,330 @@
+//! From an application to the objects of a cluster; pure.
+//!
+//! Every struct of the model is taken apart without `..`, so that a new field does not compile until it is either written to a document
+//! (and its place noted) or answered with a finding.
+
+mod autoscale;
+mod balancer;
+mod claims;
+mod container;
+mod depends;
+mod environment;
+mod expose;
+mod files;
+mod health;
+mod identity;
+mod metadata;
+mod object;
+mod placement;
+mod pod;
+mod ports;
+mod resources;
+mod route;
+mod schedule;
+mod secret;
+#[cfg(test)]
+mod tests;
+mod volumes;
+mod workload;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use straddle_core::{
+    finding::Note,
+    model::{App, AppSpec, Workload, WorkloadKind},
+    path::FieldPath,
+    platform::{Desired, Facts, Footprint, Output, Place, Resource, ResourceKey, Translation},
+    scope::Scope,
+    spec::{Address, Template},
+    units::{Name, SecretSource},
+};
+
+use crate::{
+    KubernetesConfig,
+    facts::Cluster,
+    labels::{self, Labels},
+    names,
+};
+
+const NAMESPACE: &str = "Namespace";
+
+/// Kinds that stand in no namespace.
+const OF_THE_CLUSTER: [&str; 3] = [NAMESPACE, "PersistentVolume", "StorageClass"];
+
+/// What all parts of a translation look at.
+struct Around<'a> {
+    app: &'a App,
+    scope: &'a Scope,
+    config: &'a KubernetesConfig,
+    cluster: Cluster,
+    facts: &'a Facts,
+    namespace: String,
+    /// The hashes of services and tasks that are translated already.
+    hashes: BTreeMap<String, String>,
+    /// Who mounts each volume.
+    uses: BTreeMap<&'a str, claims::Use>,
+    /// The services and tasks that wait for another one, by its name.
+    followers: BTreeMap<&'a str, Vec<&'a str>>,
+    /// Whether secrets come from Secrets Manager and from Parameter Store.
+    has_both_clouds: bool,
+}
+
+impl Around<'_> {
+    /// Fills the addresses of services into a text; one that does not resolve gets a finding at the field.
+    fn fill(&self, out: &mut Output, field: &FieldPath, text: &Template) -> String {
+        let address = |name: &str, what: &Address| -> Result<String, String> {
+            let service =
+                self.app.services.get(name).ok_or_else(|| format!("there is no service `{name}`"))?;
+            let mut ports = service.template.ports().peekable();
+            if ports.peek().is_none() {
+                return Err(format!("`{name}` has no ports, so that nothing can connect to it"));
+            }
+            match what {
+                Address::Host => Ok(names::object(name)),
+                Address::Port(None) => {
+                    ports.next().map(|(_, port)| port.port.to_string()).ok_or_else(String::new)
+                }
+                Address::Port(Some(port)) => service
+                    .template
+                    .port(port)
+                    .map(|(_, port)| port.port.to_string())
+                    .ok_or_else(|| format!("`{name}` has no port `{port}`")),
+            }
+        };
+        text.render(address).unwrap_or_else(|why| {
+            out.blocked(
+                "kubernetes/unresolvable-service",
+                field.clone(),
+                why,
+                "name its ports: `ports: [8080]`",
+            );
+            String::new()
+        })
+    }
+
+    /// Returns the metadata of an object in the namespace.
+    fn metadata(&self, name: &str, labels: &Labels) -> ObjectMeta {
+        ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some(self.namespace.clone()),
+            labels: Some(labels.clone()),
+            ..ObjectMeta::default()
+        }
+    }
+
+    /// Returns the labels of the objects of a service or task.
+    fn labels(&self, what: &str, name: &str) -> Labels {
+        let mut labels = labels::owned(self.scope);
+        labels.insert(what.to_owned(), names::label(name));
+        labels
+    }
+
+    /// Returns the labels by which pods are known; they can never be changed.
+    fn selector(&self, what: &str, name: &str) -> Labels {
+        let mut labels = self.labels(what, name);
+        labels.remove(labels::MANAGED_BY);
+        labels
+    }
+
+    /// Returns the object that a service or task becomes.
+    fn key(&self, name: &Name) -> Option<ResourceKey> {
+        match self.app.workload(name.as_str())?.kind {
+            WorkloadKind::Service(service) => Some(workload::key(name, service)),
+            WorkloadKind::Task(task) => Some(schedule::key(name, task)),
+        }
+    }
+}
+
+/// What a service or task becomes.
+struct Made {
+    /// Objects that have to be there first.
+    first: Vec<Resource>,
+    /// Claims and classes that have to be there first.
+    needs: Vec<ResourceKey>,
+    main: Resource,
+    /// Objects that come after.
+    last: Vec<Resource>,
+    hash: String,
+}
+
+/// Translates an application.
+pub(crate) fn translate(app: &App, scope: &Scope, facts: &Facts, config: &KubernetesConfig) -> Translation {
+    let mut out = Output::default();
+    let AppSpec { app: _, services: _, tasks: _, volumes: _, accept: _ } = &**app;
+    let mut around = Around {
+        app,
+        scope,
+        config,
+        cluster: Cluster::of(facts),
+        facts,
+        namespace: names::namespace(config.namespace.as_deref(), scope),
+        hashes: BTreeMap::new(),
+        uses: claims::uses(app),
+        followers: followers(app),
+        has_both_clouds: has_both_clouds(app),
+    };
+    let mut all = Collected::default();
+    let namespace = config.namespace.is_none().then(|| namespace(&mut out, &around));
+    let first = namespace.as_ref().map(|namespace| namespace.key.clone());
+    if let Some(namespace) = namespace {
+        all.add(&mut out, &FieldPath::root().child("app"), namespace);
+    }
+    for (field, resource) in claims::resources(&mut out, &around) {
+        all.add(&mut out, &field, resource);
+    }
+    for workload in in_order(app) {
+        let Made { first, needs, mut main, last, hash } = match workload.kind {
+            WorkloadKind::Service(service) => workload::service(&mut out, &around, workload.name, service),
+            WorkloadKind::Task(task) => schedule::task(&mut out, &around, workload.name, task),
+        };
+        around.hashes.insert(workload.name.to_string(), hash);
+        main.depends_on = needs;
+        main.depends_on.extend(first.iter().map(|resource| resource.key.clone()));
+        main.depends_on.extend(workload.template.after.keys().filter_map(|name| around.key(name)));
+        let mut seen = BTreeSet::new();
+        main.depends_on.retain(|key| seen.insert(key.clone()));
+        for resource in first.into_iter().chain([main]).chain(last) {
+            all.add(&mut out, &workload.path(), resource);
+        }
+    }
+    let mut resources = all.resources;
+    if let Some(namespace) = first {
+        let inside = |resource: &&mut Resource| !OF_THE_CLUSTER.contains(&resource.key.kind.as_str());
+        for resource in resources.iter_mut().filter(inside) {
+            resource.depends_on.insert(0, namespace.clone());
+        }
+    }
+    let Output { findings, mappings } = out;
+    let footprint = footprint(&around, &resources);
+    Translation { desired: Desired { resources }, findings, notes: notes(), mappings, footprint }
+}
+
+/// Resources with the fields that they come from.
+#[derive(Default)]
+struct Collected {
+    resources: Vec<Resource>,
+    owners: BTreeMap<ResourceKey, FieldPath>,
+}
+
+impl Collected {
+    /// Adds a resource; two of one kind and name cannot both be there.
+    fn add(&mut self, out: &mut Output, field: &FieldPath, resource: Resource) {
+        match self.owners.get(&resource.key) {
+            Some(other) if other != field => {
+                let message = format!("it and `{other}` come to one name, {}", resource.key);
+                out.blocked(
+                    "kubernetes/name-collision",
+                    field.clone(),
+                    message,
+                    "give one of them another name",
+                );
+            }
+            Some(_) => {}
+            None => {
+                self.owners.insert(resource.key.clone(), field.clone());
+                self.resources.push(resource);
+            }
+        }
+    }
+}
+
+fn namespace(out: &mut Output, around: &Around<'_>) -> Resource {
+    let mut metadata = around.metadata(&around.namespace, &labels::owned(around.scope));
+    metadata.namespace = None;
+    let key = ResourceKey::new(NAMESPACE, around.namespace.as_str());
+    let place = Place::root(key).child("metadata").child("name");
+    out.map(FieldPath::root().child("app"), &[&place]);
+    object::resource(NAMESPACE, &around.namespace, &Namespace { metadata, spec: None, status: None })
+}
+
+/// Returns who waits for whom.
+fn followers(app: &App) -> BTreeMap<&str, Vec<&str>> {
+    let mut followers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for workload in app.workloads() {
+        for name in workload.template.after.keys() {
+            followers.entry(name.as_str()).or_default().push(workload.name.as_str());
+        }
+    }
+    followers
+}
+
+fn has_both_clouds(app: &App) -> bool {
+    let secrets = app
+        .workloads()
+        .flat_map(|workload| workload.template.containers.values())
+        .flat_map(|container| container.secrets.values().chain(container.secret_files.values()));
+    let sources: BTreeSet<SecretSource> = secrets.map(|secret| secret.from.source()).collect();
+    sources.contains(&SecretSource::AwsSecretsManager) && sources.contains(&SecretSource::AwsSsm)
+}
+
+/// Returns services and tasks, each after those that it names in `after`.
+fn in_order(app: &App) -> Vec<Workload<'_>> {
+    let mut waiting: Vec<_> = app.workloads().collect();
+    let mut placed: BTreeSet<&str> = BTreeSet::new();
+    let mut order = Vec::with_capacity(waiting.len());
+    while !waiting.is_empty() {
+        let (ready, rest): (Vec<_>, Vec<_>) = waiting
+            .into_iter()
+            .partition(|one| one.template.after.keys().all(|name| placed.contains(name.as_str())));
+        if ready.is_empty() {
+            // The rules of the model refuse a circle.
+            order.extend(rest);
+            break;
+        }
+        placed.extend(ready.iter().map(|one| one.name.as_str()));
+        order.extend(ready);
+        waiting = rest;
+    }
+    order
+}
+
+fn footprint(around: &Around<'_>, resources: &[Resource]) -> Footprint {
+    let mut objects: BTreeMap<String, u32> = BTreeMap::new();
+    for resource in resources {
+        *objects.entry(resource.key.kind.clone()).or_default() += 1;
+    }
+    let permission = |kind: &String| {
+        let place = if OF_THE_CLUSTER.contains(&kind.as_str()) {
+            "the cluster".to_owned()
+        } else {
+            format!("namespace {}", around.namespace)
+        };
+        format!("get, list, watch, create, patch and delete {kind} objects in {place}")
+    };
+    let permissions = objects.keys().map(permission).collect();
+    Footprint { objects, permissions }
+}
+
+fn notes() -> Vec<Note> {
+    vec![
+        Note::new(
+            "kubernetes/restart-in-place",
+            "an essential container that exits is restarted in place; the rest of its pod goes on",
+        ),
+        Note::new(
+            "kubernetes/unwatched-rollback",
+            "a failed rollout is rolled back by the command that watches it; nobody else does",
+        ),
+        Note::new(
+            "kubernetes/image-health",
+            "a health check that an image brings is not used; only those of the spec count",
+        ),
+        Note::new(
+            "kubernetes/stop-order",
+            "containers that nobody waits for stop together, then the others in reverse order, all in one time",
+        ),
+        Note::new(
+            "kubernetes/volume-attach",
+            "where a volume is attached to one node at a time, a new replica on another node waits for the old one to go",
+        ),
+        Note::new(
+            "kubernetes/role-trust",
+            "a role of AWS has to trust the cluster's identity provider: one that is made for ECS does not",
+        ),
+        Note::new(
+            "kubernetes/storage-drivers",
+            "EFS and EBS volumes need their CSI drivers, and autoscaling by CPU or memory needs metrics-server",
+        ),
+    ]
+}
