@@ -1,19 +1,30 @@
 //! Law 1. Every leaf field of the model ends up in the native output or in a finding.
 
 use straddle_conformance::silent_losses;
-use straddle_core::{memory::MemoryPlatform, platform::Platform};
+use straddle_core::{
+    memory::MemoryPlatform,
+    platform::{Facts, Platform},
+};
 use straddle_docker::DockerPlatform;
 use straddle_eks::{KubernetesConfig, KubernetesPlatform};
 
 #[test]
 fn law_1_no_silent_loss() {
-    let platforms: [&dyn Platform; 3] = [
-        &MemoryPlatform::new(),
-        &DockerPlatform::new(None),
-        &KubernetesPlatform::new(KubernetesConfig::default()),
+    let bare = KubernetesPlatform::new(KubernetesConfig::default());
+    let full = KubernetesPlatform::new(KubernetesConfig {
+        gateway: Some("edge/main".to_owned()),
+        secret_store: Some("ClusterSecretStore/aws".to_owned()),
+        ..KubernetesConfig::default()
+    });
+    let installed = bare.assumptions().with("kubernetes.crds", vec!["keda.sh/ScaledObject"]);
+    let platforms: [(&dyn Platform, Facts); 4] = [
+        (&MemoryPlatform::new(), MemoryPlatform::new().assumptions()),
+        (&DockerPlatform::new(None), DockerPlatform::new(None).assumptions()),
+        (&bare, bare.assumptions()),
+        (&full, installed),
     ];
-    for platform in platforms {
-        let (losses, fields) = silent_losses(platform, &platform.assumptions());
+    for (platform, facts) in platforms {
+        let (losses, fields) = silent_losses(platform, &facts);
         let text: Vec<String> = losses.iter().map(ToString::to_string).collect();
         assert!(
             losses.is_empty(),

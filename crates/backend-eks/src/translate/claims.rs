@@ -9,13 +9,13 @@ use k8s_openapi::api::{
     },
     storage::v1::StorageClass,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use straddle_core::{
     model::{App, Ebs, Efs, EphemeralVolume, ServiceMode, Volume, VolumeKind, WorkloadKind},
     path::FieldPath,
     platform::{Output, Place, Resource, ResourceKey},
     revision::content_hash,
-    units::Memory,
+    units::{Memory, Name},
 };
 
 use super::{Around, object, volumes};
@@ -65,7 +65,7 @@ pub(super) fn uses(app: &App) -> BTreeMap<&str, Use> {
 pub(super) fn resources(out: &mut Output, around: &Around<'_>) -> Vec<(FieldPath, Resource)> {
     let fallback = Volume::default();
     let declared = &around.app.volumes;
-    let mut names: Vec<&str> = declared.keys().map(|name| name.as_str()).collect();
+    let mut names: Vec<&str> = declared.keys().map(Name::as_str).collect();
     names.extend(around.uses.keys().copied().filter(|name| !declared.contains_key(*name)));
     names.sort_unstable();
     let mut resources = Vec::new();
@@ -178,7 +178,7 @@ fn efs(
     (size, efs): (Option<Memory>, &Efs),
 ) -> Vec<Resource> {
     let Efs { file_system, access_point, root, iam } = efs;
-    let native = names::mangle(&format!("{}-{}", around.namespace, names::object(name)), names::MAX_LABEL);
+    let native = of_the_cluster(around, name, "efs", &json!(null));
     let place = Place::root(ResourceKey::new(VOLUME, native.as_str())).child("spec");
     let handle = place.child("csi").child("volumeHandle");
     let own = field.child("efs");
@@ -259,8 +259,13 @@ pub(super) fn ebs_class(
         return None;
     }
     // A class cannot be changed: another one is another name.
+    Some((of_the_cluster(around, name, "ebs", &json!(parameters)), parameters))
+}
+
+/// Returns the name of an object that stands beside those of all namespaces.
+fn of_the_cluster(around: &Around<'_>, name: &str, what: &str, content: &Value) -> String {
     let owner = format!("{}-{}", around.namespace, names::object(name));
-    Some((names::versioned(&owner, "ebs", &content_hash(&json!(parameters))), parameters))
+    names::versioned(&owner, what, &content_hash(&json!([around.namespace, name, content])))
 }
 
 fn ebs(out: &mut Output, around: &Around<'_>, field: &FieldPath, name: &str, ebs: &Ebs) -> Option<Resource> {

@@ -9,6 +9,7 @@ use straddle_core::{
     model::{Condition, TaskTemplate},
     path::FieldPath,
     platform::{Output, Place},
+    units::Name,
 };
 
 /// What a container is in its pod.
@@ -99,7 +100,7 @@ pub(super) fn arrange<'a>(
 /// The main containers of a service: those that nobody waits for and that the task cannot do without.
 fn mains_of_service(template: &TaskTemplate) -> BTreeSet<&str> {
     let free = |name: &&str| !Awaited::of(template, name).at_all();
-    let ends: BTreeSet<&str> = template.containers.keys().map(|name| name.as_str()).filter(free).collect();
+    let ends: BTreeSet<&str> = template.containers.keys().map(Name::as_str).filter(free).collect();
     let essential: BTreeSet<&str> = ends.iter().copied().filter(|name| template.is_essential(name)).collect();
     // All of them are restarted in place; there has to be one.
     if essential.is_empty() { ends } else { essential }

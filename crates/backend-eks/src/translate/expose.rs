@@ -1,6 +1,6 @@
 //! Ports that are reached from outside the cluster: by requests, or by connections.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::json;
 use straddle_core::{
@@ -96,7 +96,10 @@ pub(super) fn expose(
                 }
             }
             Way::Requests => requests.push(entry),
-            Way::TargetGroup => exposed.resources.push(bound(out, around, owner, &entry)),
+            Way::TargetGroup => {
+                let is_first = exposed.resources.is_empty();
+                exposed.resources.push(bound(out, around, owner, &entry, (!is_first).then_some(at)));
+            }
         }
     }
     exposed.address = requests.first().map(|entry| address(entry));
@@ -106,8 +109,6 @@ pub(super) fn expose(
         exposed.resources.extend(route::ingresses(out, around, owner, &port_names, &requests));
     }
     exposed.resources.extend(balancer::services(out, around, owner, &port_names, &connections));
-    let mut seen = BTreeSet::new();
-    exposed.resources.retain(|resource| seen.insert(resource.key.clone()));
     exposed
 }
 
@@ -134,11 +135,20 @@ fn address(entry: &Entry<'_>) -> String {
 }
 
 /// Puts the pods behind a target group that exists.
-fn bound(out: &mut Output, around: &Around<'_>, owner: &Owner<'_>, entry: &Entry<'_>) -> Resource {
+fn bound(
+    out: &mut Output,
+    around: &Around<'_>,
+    owner: &Owner<'_>,
+    entry: &Entry<'_>,
+    beside: Option<usize>,
+) -> Resource {
     let Expose { port: _, publish: _, host, prefix, public, scheme, certificate, target_group } = entry.model;
     let number = entry.port.port.number();
     let service = names::object(owner.name);
-    let name = names::mangle(&format!("{service}-{number}"), names::MAX_LABEL);
+    let name = match beside {
+        None => names::mangle(&format!("{service}-{number}"), names::MAX_LABEL),
+        Some(at) => names::mangle(&format!("{service}-{number}-{}", at + 1), names::MAX_LABEL),
+    };
     let place = Place::root(ResourceKey::new(BINDING, name.as_str())).child("spec");
     out.map(entry.field.child("port"), &[&place.child("serviceRef").child("port")]);
     out.map(entry.field.child("target_group"), &[&place.child("targetGroupARN")]);

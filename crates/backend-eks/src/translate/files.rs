@@ -51,7 +51,7 @@ impl Files {
             for (at, file) in &container.files {
                 let field = field.child("containers").child(name.as_str()).child("files").child(at.as_str());
                 let wish = if is_alone { at.to_string() } else { format!("{name}{at}") };
-                let key = files.free(secret::key(&wish));
+                let key = files.free(&secret::key(&wish));
                 let ConfigFile { content, source, mode } = file;
                 files.modes.insert(key.clone(), i32::from(mode.bits()));
                 out.map(field.child("mode"), &[volumes]);
@@ -95,9 +95,9 @@ impl Files {
         files
     }
 
-    fn free(&self, key: String) -> String {
+    fn free(&self, key: &str) -> String {
         let taken: BTreeSet<&String> = self.keys.values().collect();
-        let mut chosen = key.clone();
+        let mut chosen = key.to_owned();
         let mut count = 2;
         while taken.contains(&chosen) {
             chosen = format!("{key}-{count}");
@@ -191,5 +191,9 @@ impl SecretVolumes {
 
 /// A Secret may have dots in its name, a volume none.
 fn volume_name(secret: &str) -> String {
-    names::mangle(&format!("{PREFIX}{}", secret.replace('.', "-")), names::MAX_LABEL)
+    let mut name = format!("{PREFIX}{}", secret.replace('.', "-"));
+    if secret.contains('.') {
+        name.push_str(&content_hash(&secret.into())[..8]);
+    }
+    names::mangle(&name, names::MAX_LABEL)
 }

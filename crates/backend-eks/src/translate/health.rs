@@ -44,8 +44,8 @@ pub(super) struct Checked<'a> {
 
 /// Translates a health check.
 ///
-/// The check that holds for every purpose decides about the start, traffic and a restart. A sidecar of which only the start is awaited has no
-/// startup probe from it, since others would wait for that. A run ends with its main container, whatever its health is.
+/// The check that holds for every purpose decides about the start, traffic and a restart. A sidecar whose health nobody awaits has no startup
+/// probe from it, since others would wait for that. A run ends with its main container, whatever its health is.
 pub(super) fn health(out: &mut Output, field: &FieldPath, checked: &Checked<'_>, health: &Health) -> Probes {
     let Health { probe, startup, readiness, liveness } = health;
     let special = [("startup", startup), ("readiness", readiness), ("liveness", liveness)];
@@ -60,9 +60,9 @@ pub(super) fn health(out: &mut Output, field: &FieldPath, checked: &Checked<'_>,
         return Probes::default();
     }
     let is_run = checked.role == Role::Main && !checked.is_service;
-    let only_started = checked.role == Role::Sidecar && !checked.awaited.healthy && checked.awaited.start;
+    let is_unchecked = checked.role == Role::Sidecar && !checked.awaited.healthy;
     let purposes = Purposes {
-        startup: startup.is_none() && !is_run && !only_started,
+        startup: startup.is_none() && !is_run && !is_unchecked,
         readiness: readiness.is_none(),
         liveness: liveness.is_none() && !is_run,
     };
@@ -74,7 +74,7 @@ pub(super) fn health(out: &mut Output, field: &FieldPath, checked: &Checked<'_>,
             start_period(out, &field, special, &target, "failureThreshold");
             with_start(native, special)
         });
-        if only_started {
+        if is_unchecked {
             let message = "others wait for it, too, since it has a check of its start";
             out.adapted("kubernetes/order", field.child("interval"), message);
         }
@@ -116,7 +116,8 @@ fn general(
     let targets: Vec<Place> =
         [(startup, "startupProbe"), (readiness, "readinessProbe"), (liveness, "livenessProbe")]
             .into_iter()
-            .filter_map(|(used, key)| used.then(|| checked.place.child(key)))
+            .filter(|(used, _)| *used)
+            .map(|(_, key)| checked.place.child(key))
             .collect();
     let Some(native) = one(out, field, checked, probe, &targets.iter().collect::<Vec<_>>()) else {
         return Probes::default();

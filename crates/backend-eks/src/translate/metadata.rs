@@ -44,14 +44,20 @@ pub(super) fn tags(
     into: &mut Labels,
 ) {
     let place = owner.object.child("metadata").child("annotations");
-    annotate(out, &owner.field.child("tags"), &place, tags, into);
+    let field = owner.field.child("tags");
+    let (fit, unfit): (Vec<_>, Vec<_>) = tags.iter().partition(|(key, _)| object::is_label_key(key.as_str()));
+    for (key, _) in unfit {
+        let message = "no annotation can have this key, and what runs does not depend on it";
+        out.ignored("kubernetes/tag", field.child(key.as_str()), message);
+    }
+    annotate(out, &field, &place, fit, into);
 }
 
-fn annotate(
+fn annotate<'a>(
     out: &mut Output,
     field: &FieldPath,
     place: &Place,
-    model: &BTreeMap<MetadataKey, String>,
+    model: impl IntoIterator<Item = (&'a MetadataKey, &'a String)>,
     into: &mut Labels,
 ) {
     for (key, value) in model {
@@ -111,7 +117,7 @@ pub(super) fn block(
     owner: &Owner<'_>,
     spec: &Place,
     block: &KubernetesBlock,
-    target: Block<'_>,
+    target: &mut Block<'_>,
 ) {
     let KubernetesBlock {
         annotations,

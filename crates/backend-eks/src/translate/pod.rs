@@ -174,13 +174,13 @@ pub(super) fn template(
     let mut object_annotations = Labels::new();
     metadata::tags(out, owner, tags, &mut object_annotations);
     if let Some(block) = kubernetes {
-        let target = metadata::Block {
+        let mut target = metadata::Block {
             spec: &mut spec,
             security: &mut security,
             annotations: &mut object_annotations,
             pod_annotations: &mut annotations,
         };
-        metadata::block(out, owner, &spec_place, block, target);
+        metadata::block(out, owner, &spec_place, block, &mut target);
     }
     for (given, key, other) in [(ecs.is_some(), "ecs", "Amazon ECS"), (docker.is_some(), "docker", "Docker")]
     {

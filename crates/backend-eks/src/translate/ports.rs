@@ -88,6 +88,15 @@ pub(super) fn service(
     if names.is_empty() {
         return None;
     }
+    if native.starts_with(|first: char| first.is_ascii_digit()) {
+        let message = "the name by which others find a service begins with a letter";
+        out.blocked(
+            "kubernetes/service-name",
+            field.clone(),
+            message,
+            "give it a name that begins with a letter",
+        );
+    }
     let mut seen = BTreeSet::new();
     let ports = template
         .ports()

@@ -174,6 +174,7 @@ fn what_kubernetes_cannot_do_is_blocked_with_a_way_out() {
         ("services: {web: {image: a}, WEB: {image: a}}", "kubernetes/name-collision"),
         ("services: {web: {containers: {a: {image: a}, A: {image: a}}}}", "kubernetes/name-collision"),
         ("services: {web: {image: a, user: app}}", "kubernetes/user-name"),
+        ("services: {1st: {image: a, ports: [80]}}", "kubernetes/service-name"),
         ("services: {web: {image: a, labels: {team: \"a b\"}}}", "kubernetes/label"),
         ("services: {web: {image: a, labels: {straddle.dev/app: b}}}", "kubernetes/reserved-label"),
         ("services: {web: {image: a, autoscale: {min: 1, max: 3, cpu: 60%}}}", "kubernetes/autoscale"),
@@ -213,8 +214,12 @@ fn what_kubernetes_cannot_do_is_blocked_with_a_way_out() {
 fn bounds_that_let_nothing_move_are_refused_by_the_numbers() {
     let yaml = "app: shop\nservices: {web: {image: a, autoscale: {min: 1, max: 9, cpu: 60%}, cpu: {reservation: 1}, \
         rollout: {max_running: 200%}}}";
-    let live = facts::assumed().with(&facts::replicas("web"), 4);
-    let shop = translated_by(yaml, &live, &KubernetesConfig::default());
+    let live = |count: u32| facts::assumed().with(&facts::replicas("web"), count);
+    let stuck = yaml.replace("min: 1", "min: 2").replace("200%", "150%");
+    let stuck = translated_by(&stuck, &live(1), &KubernetesConfig::default());
+    let bounds = (FindingKind::Blocked, "services.web.rollout.max_running".to_owned());
+    assert_eq!(found(&stuck, "kubernetes/rollout-bounds"), [bounds]);
+    let shop = translated_by(yaml, &live(4), &KubernetesConfig::default());
     let spec = &object(&shop, "Deployment", "web")["spec"];
     assert_eq!(spec["strategy"]["rollingUpdate"]["maxSurge"], 4);
     assert!(spec.get("replicas").is_none());
@@ -226,7 +231,8 @@ fn bounds_that_let_nothing_move_are_refused_by_the_numbers() {
 #[test]
 fn containers_get_their_roles() {
     // (the containers, init containers with whether they go on, main containers)
-    let table: [(&str, &[(&str, bool)], &[&str]); 5] = [
+    type Row<'a> = (&'a str, &'a [(&'a str, bool)], &'a [&'a str]);
+    let table: [Row<'_>; 5] = [
         ("a: {image: a}, b: {image: b}", &[], &["a", "b"]),
         ("a: {image: a}, b: {image: b, essential: false}", &[("b", true)], &["a"]),
         ("a: {image: a, depends_on: {b: start}}, b: {image: b}", &[("b", true)], &["a"]),
@@ -296,8 +302,9 @@ fn volumes_are_what_they_are_called() {
         json!({"name": "new", "mountPath": "/n", "readOnly": true, "subPath": "x"})
     );
     let spec = |kind: &str, name: &str| &object(&shop, kind, name)["spec"];
-    assert_eq!(spec("PersistentVolume", "shop-files")["csi"]["volumeHandle"], "fs-1::fsap-1");
-    assert_eq!(spec("PersistentVolumeClaim", "files")["volumeName"], "shop-files");
+    let bound = spec("PersistentVolumeClaim", "files")["volumeName"].as_str().unwrap();
+    assert!(bound.starts_with("shop-files-efs-"), "{bound}");
+    assert_eq!(spec("PersistentVolume", bound)["csi"]["volumeHandle"], "fs-1::fsap-1");
     assert_eq!(spec("PersistentVolumeClaim", "data")["accessModes"], json!(["ReadWriteMany"]));
     assert_eq!(found(&shop, "kubernetes/access-mode"), [(FindingKind::Adapted, "volumes.data".to_owned())]);
 }
