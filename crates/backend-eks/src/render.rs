@@ -14,18 +14,65 @@ const WORDS: [&str; 11] = ["", "~", "null", "true", "false", "yes", "no", "on", 
 
 /// Renders the manifests, each object after those that it needs.
 ///
-/// Secrets have no values: above each stands the command that makes it, so the object itself is left out.
+/// Secrets have no values: in place of each stands the command that makes it. Labels by which Straddle knows its own become the common ones.
 pub(crate) fn manifests(desired: &Desired) -> Vec<Artefact> {
     let mut text = String::new();
     for resource in &desired.resources {
         text.push_str("---\n");
         if resource.key.kind == "Secret" {
             text.push_str(&command(&resource.document));
-        } else {
-            block(&mut text, &resource.document, 0);
+            continue;
         }
+        if let Some(after) = after(&resource.document) {
+            text.push_str(&format!("# What it needs first: {after}\n"));
+        }
+        block(&mut text, &plain(&resource.document), 0);
     }
     vec![Artefact { name: FILE.to_owned(), text }]
+}
+
+/// Returns what a workload waits for.
+fn after(document: &Value) -> Option<String> {
+    let template =
+        document.pointer("/spec/template").or_else(|| document.pointer("/spec/jobTemplate/spec/template"))?;
+    let after = template.pointer("/metadata/annotations")?.get(labels::AFTER)?.as_str()?;
+    let after: Map<String, Value> = serde_json::from_str(after).ok()?;
+    let conditions = after.iter().map(|(name, entry)| {
+        let condition = entry.get("condition").and_then(Value::as_str).unwrap_or_default();
+        format!("{name} ({condition})")
+    });
+    Some(conditions.collect::<Vec<_>>().join(", "))
+}
+
+/// Returns a document without what only Straddle reads.
+fn plain(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut plain_map = Map::new();
+            for (key, value) in map {
+                let Some(key) = plain_key(key) else { continue };
+                let plain = plain(value);
+                let was_ours = plain.as_object().is_some_and(Map::is_empty) && *value != plain;
+                if !was_ours {
+                    plain_map.insert(key.to_owned(), plain);
+                }
+            }
+            Value::Object(plain_map)
+        }
+        Value::Array(items) => Value::Array(items.iter().map(plain).collect()),
+        _ => value.clone(),
+    }
+}
+
+fn plain_key(key: &str) -> Option<&str> {
+    match key {
+        labels::MANAGED_BY => None,
+        labels::APP => Some("app.kubernetes.io/part-of"),
+        labels::ENVIRONMENT => Some("app.kubernetes.io/instance"),
+        labels::SERVICE | labels::TASK => Some("app.kubernetes.io/name"),
+        key if key.starts_with(labels::PREFIX) => None,
+        key => Some(key),
+    }
 }
 
 /// Returns a comment with the command that makes a Secret of the references that it stands for.

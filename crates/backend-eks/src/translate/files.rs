@@ -20,8 +20,8 @@ use super::{Around, object, secret};
 use crate::{labels::Labels, names};
 
 /// The volume of a pod that holds its configuration files. Volumes of users may not begin like this.
-pub(super) const PREFIX: &str = "straddle-";
-const VOLUME: &str = "straddle-files";
+pub(super) const PREFIX: &str = "generated-";
+const VOLUME: &str = "generated-files";
 
 /// The most that a ConfigMap holds.
 const MAX: usize = 1 << 20;

@@ -392,6 +392,27 @@ fn scheduled_tasks_are_cron_jobs() {
 }
 
 #[test]
+fn the_example_passes_with_what_is_said_about_it() {
+    let shop = translated(include_str!("../../../../examples/shop/straddle.yaml"));
+    let mut said: Vec<String> = shop
+        .findings
+        .iter()
+        .map(|finding| format!("{} {} {}", finding.kind, finding.code, finding.path))
+        .collect();
+    said.sort_unstable();
+    assert_eq!(
+        said,
+        [
+            "adapted kubernetes/publish services.web.expose[0].publish",
+            "adapted kubernetes/sidecar services.web.containers.proxy.essential",
+            "adapted kubernetes/task-cpu services.web.resources.cpu",
+            "adapted kubernetes/timeout tasks.migrate.timeout",
+            "adapted kubernetes/volume-size volumes.store-data.size",
+        ]
+    );
+}
+
+#[test]
 fn rendered_manifests_hold_no_secret_and_no_blank() {
     let shop = translated(SHOP);
     let files = render::manifests(&shop.desired);
@@ -399,7 +420,8 @@ fn rendered_manifests_hold_no_secret_and_no_blank() {
     assert_eq!(files[0].name, "kubernetes.yaml");
     assert!(text.contains("\n#   kubectl --namespace shop create secret generic web-secrets-"), "{text}");
     assert!(text.contains(" --from-literal=\"PW=$DB_PASSWORD\"\n"));
-    assert!(!text.contains("kind: Secret\n"));
+    assert!(!text.contains("kind: Secret\n") && !text.contains("straddle"), "{text}");
+    assert!(text.contains("# What it needs first: migrate (success), store (healthy)\n"));
     for resource in &shop.desired.resources {
         blanks(&resource.document, &resource.key.to_string());
     }
