@@ -20,6 +20,7 @@ pub(crate) fn capability() -> Capability {
             "`complete` needs a shell in the image of the container that ends",
         )
         .with_note(Feature::Discovery, Engine, "services that have ports")
+        .with_note(Feature::EssentialExit, Provider::None, "the container is restarted in place")
         .with(Feature::Events, Engine)
         .with(Feature::Exec, Engine)
         .with(Feature::ExecExitCode, Engine)
@@ -31,6 +32,11 @@ pub(crate) fn capability() -> Capability {
         .with(Feature::Logs, Engine)
         .with_note(Feature::PersistentVolumes, Engine, "by what the storage class offers")
         .with(Feature::PortForward, Engine)
+        .with_note(
+            Feature::Publish,
+            Provider::None,
+            "no port of a machine: an ingress, a gateway or a load balancer instead",
+        )
         .with(Feature::Restart, Engine)
         .with_note(
             Feature::Rollback,

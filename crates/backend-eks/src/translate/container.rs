@@ -261,7 +261,8 @@ fn security(
         let words = |list: &[straddle_core::units::Capability]| {
             object::list(list.iter().map(ToString::to_string).collect())
         };
-        security.capabilities = Some(NativeCapabilities { add: words(add), drop: words(drop) });
+        let native = NativeCapabilities { add: words(add), drop: words(drop) };
+        security.capabilities = (native != NativeCapabilities::default()).then_some(native);
     }
     (security != SecurityContext::default()).then_some(security)
 }

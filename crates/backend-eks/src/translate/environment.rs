@@ -25,6 +25,11 @@ pub(super) fn words(
     words: Option<&[Template]>,
 ) -> Option<Vec<String>> {
     let words = words?;
+    if words.is_empty() {
+        let message = "an empty list leaves what the image says: a cluster cannot take that away";
+        out.adapted("kubernetes/empty-command", field.clone(), message);
+        return None;
+    }
     out.map_items(field, words.len(), place);
     let words = words.iter().enumerate();
     Some(words.map(|(at, word)| escaped(&around.fill(out, &field.index(at), word))).collect())

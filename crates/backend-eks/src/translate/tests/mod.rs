@@ -1,3 +1,7 @@
+//! Tests of what comes out: documents here, findings beside.
+
+mod findings;
+
 use serde_json::{Value, json};
 use straddle_core::{
     finding::FindingKind,
@@ -167,68 +171,6 @@ fn a_predecessor_is_part_of_the_revision() {
 }
 
 #[test]
-fn what_kubernetes_cannot_do_is_blocked_with_a_way_out() {
-    for (yaml, code) in [
-        ("services: {web: {image: a, secrets: {PW: \"aws-ssm:/x\"}}}", "kubernetes/secret-source"),
-        ("services: {web: {image: a, rollout: {strategy: blue_green}}}", "kubernetes/strategy"),
-        ("services: {web: {image: a}, WEB: {image: a}}", "kubernetes/name-collision"),
-        ("services: {web: {containers: {a: {image: a}, A: {image: a}}}}", "kubernetes/name-collision"),
-        ("services: {web: {image: a, user: app}}", "kubernetes/user-name"),
-        ("services: {1st: {image: a, ports: [80]}}", "kubernetes/service-name"),
-        ("services: {web: {image: a, labels: {team: \"a b\"}}}", "kubernetes/label"),
-        ("services: {web: {image: a, labels: {straddle.dev/app: b}}}", "kubernetes/reserved-label"),
-        ("services: {web: {image: a, autoscale: {min: 1, max: 3, cpu: 60%}}}", "kubernetes/autoscale"),
-        (
-            "services: {web: {image: a, cpu: {reservation: 1}, autoscale: {min: 0, max: 3, cpu: 60%}}}",
-            "kubernetes/autoscale",
-        ),
-        (
-            "services: {web: {image: a, registry_credentials: \"env:TOKEN\"}}",
-            "kubernetes/registry-credentials",
-        ),
-        (
-            "services: {web: {image: a, ports: [{name: p, port: 80}], health: {http: /, status: 200-499}}}",
-            "kubernetes/health-status",
-        ),
-        (
-            "services: {web: {containers: {a: {image: a, depends_on: {b: complete}}, b: {image: b}}}}",
-            "kubernetes/complete",
-        ),
-        (
-            "tasks: {t: {containers: {a: {image: a, health: {exec: [x]}}, b: {image: b, essential: false, depends_on: {a: healthy}}}}}",
-            "kubernetes/order",
-        ),
-        (
-            "services: {web: {image: a, volumes: {/d: {name: d}}}}\nvolumes: {d: {ebs: {size: 1Gi, snapshot: snap-1}}}",
-            "kubernetes/snapshot",
-        ),
-    ] {
-        let translation = translated(&format!("app: shop\n{yaml}"));
-        let finding = translation.findings.iter().find(|finding| finding.blocks());
-        let finding = finding.unwrap_or_else(|| panic!("{yaml}: {:#?}", translation.findings));
-        assert_eq!((finding.code.as_ref(), finding.fix.is_some()), (code, true), "{yaml}");
-    }
-}
-
-#[test]
-fn bounds_that_let_nothing_move_are_refused_by_the_numbers() {
-    let yaml = "app: shop\nservices: {web: {image: a, autoscale: {min: 1, max: 9, cpu: 60%}, cpu: {reservation: 1}, \
-        rollout: {max_running: 200%}}}";
-    let live = |count: u32| facts::assumed().with(&facts::replicas("web"), count);
-    let stuck = yaml.replace("min: 1", "min: 2").replace("200%", "150%");
-    let stuck = translated_by(&stuck, &live(1), &KubernetesConfig::default());
-    let bounds = (FindingKind::Blocked, "services.web.rollout.max_running".to_owned());
-    assert_eq!(found(&stuck, "kubernetes/rollout-bounds"), [bounds]);
-    let shop = translated_by(yaml, &live(4), &KubernetesConfig::default());
-    let spec = &object(&shop, "Deployment", "web")["spec"];
-    assert_eq!(spec["strategy"]["rollingUpdate"]["maxSurge"], 4);
-    assert!(spec.get("replicas").is_none());
-    let scaler = &object(&shop, "HorizontalPodAutoscaler", "web")["spec"];
-    assert_eq!((&scaler["minReplicas"], &scaler["maxReplicas"]), (&json!(1), &json!(9)));
-    assert_eq!(scaler["metrics"][0]["resource"]["target"]["averageUtilization"], 60);
-}
-
-#[test]
 fn containers_get_their_roles() {
     // (the containers, init containers with whether they go on, main containers)
     type Row<'a> = (&'a str, &'a [(&'a str, bool)], &'a [&'a str]);
@@ -310,39 +252,6 @@ fn volumes_are_what_they_are_called() {
 }
 
 #[test]
-fn what_is_installed_is_used() {
-    let yaml = "app: shop\nservices: {web: {image: a, ports: [{name: http, port: 80}], expose: [{port: http, host: a.example.com}], \
-        secrets: {PW: \"aws-secretsmanager:shop/db#password\"}, \
-        autoscale: {min: 0, max: 3, queue: {url: \"https://sqs.eu-west-1.amazonaws.com/1/q\", messages_per_task: 5}}}}";
-    let config = KubernetesConfig {
-        gateway: Some("edge/main".to_owned()),
-        secret_store: Some("ClusterSecretStore/aws".to_owned()),
-        namespace: Some("team".to_owned()),
-        ..KubernetesConfig::default()
-    };
-    let crds = [facts::EXTERNAL_SECRET, facts::SCALED_OBJECT, facts::HTTP_ROUTE].map(str::to_owned).to_vec();
-    let known = Facts::observed().with(facts::VERSION, "1.35").with(facts::CRDS, crds);
-    let shop = translated_by(yaml, &known, &config);
-    assert!(!shop.is_blocked(), "{:#?}", shop.findings);
-    let external = shop.desired.resources.iter().find(|one| one.key.kind == "ExternalSecret").unwrap();
-    assert_eq!(external.document["metadata"]["namespace"], "team");
-    assert_eq!(
-        external.document["spec"]["data"],
-        json!([{"secretKey": "PW", "remoteRef": {"key": "shop/db", "property": "password"}}])
-    );
-    let scaled = object(&shop, "ScaledObject", "web");
-    assert_eq!(scaled["spec"]["triggers"][0]["metadata"]["awsRegion"], "eu-west-1");
-    let route = object(&shop, "HTTPRoute", "web");
-    assert_eq!(route["spec"]["parentRefs"], json!([{"namespace": "edge", "name": "main"}]));
-    assert!(!keys(&shop).contains(&"Namespace/team".to_owned()));
-    // Without them, each is refused with what to do.
-    let bare = translated_by(yaml, &Facts::observed().with(facts::VERSION, "1.35"), &config);
-    for code in ["kubernetes/secret-source", "kubernetes/autoscale", "kubernetes/gateway"] {
-        assert_eq!(found(&bare, code)[0].0, FindingKind::Blocked, "{code}");
-    }
-}
-
-#[test]
 fn the_rest_of_a_service_has_its_places() {
     let yaml = "app: shop\nservices: {web: {image: a, mode: daemon, ports: [{name: http, port: 80}, {port: 53, protocol: udp}], \
         discovery: {via: records}, expose: [{port: http, scheme: tcp, public: true}], \
@@ -389,27 +298,6 @@ fn scheduled_tasks_are_cron_jobs() {
     let template = &spec["jobTemplate"]["spec"]["template"];
     assert_eq!(template["spec"]["restartPolicy"], "Never");
     assert_eq!(template["metadata"]["labels"][labels::TASK], "report");
-}
-
-#[test]
-fn the_example_passes_with_what_is_said_about_it() {
-    let shop = translated(include_str!("../../../../examples/shop/straddle.yaml"));
-    let mut said: Vec<String> = shop
-        .findings
-        .iter()
-        .map(|finding| format!("{} {} {}", finding.kind, finding.code, finding.path))
-        .collect();
-    said.sort_unstable();
-    assert_eq!(
-        said,
-        [
-            "adapted kubernetes/publish services.web.expose[0].publish",
-            "adapted kubernetes/sidecar services.web.containers.proxy.essential",
-            "adapted kubernetes/task-cpu services.web.resources.cpu",
-            "adapted kubernetes/timeout tasks.migrate.timeout",
-            "adapted kubernetes/volume-size volumes.store-data.size",
-        ]
-    );
 }
 
 #[test]
