@@ -4,6 +4,7 @@ pub mod application;
 pub mod cli;
 pub mod docker;
 pub mod faults;
+pub mod kubernetes;
 pub mod load;
 pub mod proxy;
 pub mod report;

@@ -34,7 +34,9 @@ pub(crate) const MAX_RUNNING: &str = "straddle.dev/max-running";
 pub(crate) const ROLLBACK: &str = "straddle.dev/rollback";
 /// Annotation of a generated Secret: where its values come from, as JSON (`{"KEY": "env:NAME"}`).
 pub(crate) const REFERENCES: &str = "straddle.dev/references";
-/// Annotation of a Job: how often it is tried is the Job's own; this marks a run that somebody asked for.
+/// Annotation of what remembers a pod template: its rollout was rolled back or given up.
+pub(crate) const FAILED: &str = "straddle.dev/failed";
+/// Annotation of a Job that somebody asked for, maybe with another command: it says nothing about whether the task was run.
 pub(crate) const BY_HAND: &str = "straddle.dev/by-hand";
 
 /// The value of [`MANAGED_BY`], and our field manager.

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "docker")]
 mod docker;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 
 use std::{collections::BTreeMap, fmt::Debug, path::PathBuf, sync::Arc};
 
@@ -102,6 +104,8 @@ impl Registry {
         let backends: Vec<Arc<dyn Backend>> = vec![
             #[cfg(feature = "docker")]
             Arc::new(docker::Docker),
+            #[cfg(feature = "kubernetes")]
+            Arc::new(kubernetes::Kubernetes),
         ];
         Self::new(backends)
     }

@@ -1,0 +1,270 @@
+//! The connected half: a cluster that is asked and told.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::{stream::BoxStream, try_join};
+use straddle_core::{
+    clock::{Clock, SystemClock},
+    error::{Error, ErrorKind, Result},
+    finding::{Finding, FindingKind, accept},
+    model::App,
+    orchestrator::{
+        ConnectRequest, Connection, Context, EngineEvent, EventOptions, ExecRequest, ExecSession, Holder,
+        Lease, LogLine, LogOptions, Orchestrator, RunOutcome, RunRequest,
+    },
+    plan::{Fingerprint, Intent, PLAN_VERSION, Plan, Step},
+    platform::{Facts, Platform},
+    scope::Scope,
+    secret::{LocalSecrets, Resolver, SecretResolver},
+    status::{RevisionInfo, Status},
+};
+use tokio::sync::OnceCell;
+
+use crate::{
+    client::{Client, kinds},
+    config::KubernetesConfig,
+    connect,
+    diff::{self, Around, Steps, judge},
+    events, exec, execute, facts, labels, lease, logs, names,
+    observe::{Live, annotation_of, moment, number_of},
+    platform::KubernetesPlatform,
+    run, status,
+};
+
+/// A cluster, connected.
+///
+/// Cheap to clone; every clone talks to the same cluster.
+#[derive(Clone, Debug)]
+pub struct KubernetesOrchestrator {
+    shared: Arc<Shared>,
+}
+
+/// What everything that talks to the cluster has in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) client: Client,
+    pub(crate) config: KubernetesConfig,
+    pub(crate) resolver: Resolver,
+    platform: KubernetesPlatform,
+    version: OnceCell<String>,
+    groups: OnceCell<Vec<String>>,
+}
+
+impl Shared {
+    /// Returns the namespace of an application.
+    pub(crate) fn namespace(&self, scope: &Scope) -> String {
+        names::namespace(self.config.namespace.as_deref(), scope)
+    }
+
+    async fn groups(&self) -> Result<&Vec<String>> {
+        self.groups.get_or_try_init(|| self.client.groups()).await
+    }
+}
+
+impl KubernetesOrchestrator {
+    /// Connects to the cluster that a configuration names. Nothing is sent before the first question.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](ErrorKind::Invalid) where there is no kubeconfig, or none that can be used.
+    pub async fn connect(config: KubernetesConfig) -> Result<Self> {
+        let client = Client::connect(&config).await?;
+        Ok(Self::build(config, client))
+    }
+
+    /// Takes a client that is connected already; `place` is what users read about where it is.
+    #[must_use]
+    pub fn from_client(client: kube::Client, place: impl Into<String>, config: KubernetesConfig) -> Self {
+        Self::build(config, Client::new(client, place.into()))
+    }
+
+    /// Sets who resolves secrets; without it, the environment and files of this machine.
+    #[must_use]
+    pub fn with_secrets(self, resolver: Arc<dyn SecretResolver>) -> Self {
+        let Shared { client, config, platform, .. } = &*self.shared;
+        let (client, config, platform) = (client.clone(), config.clone(), platform.clone());
+        let (version, groups) = (OnceCell::new(), OnceCell::new());
+        Self { shared: Arc::new(Shared { client, config, resolver, platform, version, groups }) }
+    }
+
+    fn build(config: KubernetesConfig, client: Client) -> Self {
+        let platform = KubernetesPlatform::new(config.clone());
+        let resolver = Arc::new(LocalSecrets::default());
+        let (version, groups) = (OnceCell::new(), OnceCell::new());
+        Self { shared: Arc::new(Shared { client, config, resolver, platform, version, groups }) }
+    }
+
+    async fn live(&self, scope: &Scope) -> Result<Live> {
+        let groups = self.shared.groups().await?;
+        Live::read(&self.shared.client, scope, &self.shared.namespace(scope), groups).await
+    }
+
+    async fn apply(
+        &self,
+        scope: &Scope,
+        app: &App,
+        only: &[straddle_core::units::Name],
+    ) -> Result<(Steps, Vec<Finding>, Live)> {
+        let (facts, live) = try_join!(self.facts(scope, Some(app)), self.live(scope))?;
+        let mut translation = self.shared.platform.translate(app, scope, &facts);
+        accept(&mut translation.findings, &app.accept);
+        if let Some(finding) = translation.findings.iter().find(|finding| finding.blocks()) {
+            return Err(blocked(finding));
+        }
+        let desired = diff::numbered(&translation.desired, &live, app);
+        let judged = judge(&self.shared.client, &self.shared.namespace(scope), &desired, &live).await?;
+        let around = Around { app, translation: &translation, live: &live, judged: &judged };
+        let only: Vec<String> = only.iter().map(ToString::to_string).collect();
+        let steps = diff::apply(&around, &desired, &only)?;
+        translation.findings.retain(|finding| finding.kind != FindingKind::Elsewhere);
+        Ok((steps, translation.findings, live))
+    }
+}
+
+/// The error of a finding that stops the target from running the application.
+pub(crate) fn blocked(finding: &Finding) -> Error {
+    let error = Error::new(ErrorKind::Blocked, format!("{}: {}", finding.path, finding.message))
+        .with_context("code", finding.code.clone());
+    match &finding.fix {
+        Some(fix) => error.with_help(fix.clone()),
+        None => error,
+    }
+}
+
+#[async_trait]
+impl Orchestrator for KubernetesOrchestrator {
+    fn platform(&self) -> &dyn Platform {
+        &self.shared.platform
+    }
+
+    fn place(&self) -> String {
+        self.shared.client.place().to_owned()
+    }
+
+    async fn facts(&self, _scope: &Scope, _app: Option<&App>) -> Result<Facts> {
+        let version = self.shared.version.get_or_try_init(|| self.shared.client.version());
+        let (version, groups) = try_join!(version, self.shared.groups())?;
+        let served: Vec<&str> = facts::OPTIONAL
+            .iter()
+            .filter(|kind| {
+                kind.split_once('/').is_some_and(|(group, _)| groups.iter().any(|one| one == group))
+            })
+            .copied()
+            .collect();
+        Ok(Facts::observed().with(facts::VERSION, version.as_str()).with(facts::CRDS, served))
+    }
+
+    async fn plan(&self, scope: &Scope, intent: &Intent) -> Result<Plan> {
+        let namespace = self.shared.namespace(scope);
+        let (steps, findings, live) = match intent {
+            Intent::Apply { app, only } => self.apply(scope, app, only).await?,
+            other => {
+                let live = self.live(scope).await?;
+                let own = self.shared.config.namespace.is_none().then_some(namespace.as_str());
+                let steps = match other {
+                    Intent::Remove { volumes, only } => diff::remove(&live, own, *volumes, only),
+                    Intent::Restart { services } => diff::restart(&live, services, SystemClock::new().now()),
+                    Intent::Rollback { service, to } => diff::rollback(&live, service, *to),
+                    Intent::Scale { replicas } => diff::scale(&live, replicas),
+                    _ => Err(Error::new(
+                        ErrorKind::Unsupported,
+                        "this version of the Kubernetes backend does not know this intent",
+                    )),
+                }?;
+                (steps, Vec::new(), live)
+            }
+        };
+        let left_lease = live.namespace.is_some() && lease::is_left(&self.shared.client, &namespace).await?;
+        Ok(Plan {
+            version: PLAN_VERSION,
+            scope: scope.clone(),
+            backend: self.shared.platform.name().to_owned(),
+            place: self.place(),
+            steps: steps.steps,
+            unchanged: steps.unchanged,
+            endpoints: Vec::new(),
+            findings,
+            fingerprint: live.fingerprint(),
+            left_lease,
+        })
+    }
+
+    async fn fingerprint(&self, scope: &Scope) -> Result<Fingerprint> {
+        Ok(self.live(scope).await?.fingerprint())
+    }
+
+    async fn lock(&self, scope: &Scope, holder: &Holder) -> Result<Lease> {
+        lease::take(&self.shared, scope, holder).await
+    }
+
+    async fn unlock(&self, lease: Lease) -> Result<()> {
+        lease::give_back(&self.shared, &lease).await
+    }
+
+    async fn execute(&self, plan: &Plan, step: &Step, context: &Context) -> Result<String> {
+        execute::step(&self.shared, &plan.scope, step, context).await
+    }
+
+    async fn status(&self, scope: &Scope) -> Result<Status> {
+        status::read(&self.shared, scope).await
+    }
+
+    async fn events(
+        &self,
+        scope: &Scope,
+        options: EventOptions,
+    ) -> Result<BoxStream<'static, Result<EngineEvent>>> {
+        events::events(&self.shared, scope, &options).await
+    }
+
+    async fn logs(&self, scope: &Scope, options: LogOptions) -> Result<BoxStream<'static, Result<LogLine>>> {
+        logs::stream(&self.shared, scope, options).await
+    }
+
+    async fn exec(&self, scope: &Scope, request: ExecRequest) -> Result<ExecSession> {
+        exec::start(&self.shared, scope, request).await
+    }
+
+    async fn run(&self, scope: &Scope, request: RunRequest, context: &Context) -> Result<RunOutcome> {
+        run::run(self, &self.shared, scope, request, context).await
+    }
+
+    async fn history(&self, scope: &Scope, service: &str) -> Result<Vec<RevisionInfo>> {
+        let kinds =
+            [kinds::DEPLOYMENT, kinds::DAEMON_SET, kinds::STATEFUL_SET, kinds::REPLICA_SET, kinds::REVISION];
+        let live =
+            Live::read_kinds(&self.shared.client, scope, &self.shared.namespace(scope), &kinds).await?;
+        let Some((_, main)) = live.main(service) else {
+            return Err(Error::not_found(format!("service `{service}`")));
+        };
+        let current = number_of(&main["spec"]["template"]);
+        let mut revisions: Vec<RevisionInfo> = live
+            .kept(service)
+            .iter()
+            .map(|kept| RevisionInfo {
+                number: kept.number,
+                hash: kept.hash.to_owned(),
+                current: Some(kept.number) == current,
+                failed: annotation_of(kept.object, labels::FAILED).is_some(),
+                images: images(kept.template),
+                created: moment(&kept.object["metadata"]["creationTimestamp"]),
+            })
+            .collect();
+        // A restart by hand is the same revision again.
+        revisions.dedup_by_key(|revision| revision.number);
+        Ok(revisions)
+    }
+
+    async fn connect(&self, scope: &Scope, request: ConnectRequest) -> Result<Box<dyn Connection>> {
+        connect::connect(&self.shared, scope, &request).await
+    }
+}
+
+fn images(template: &serde_json::Value) -> Vec<String> {
+    ["initContainers", "containers"]
+        .iter()
+        .flat_map(|list| template["spec"][list].as_array().into_iter().flatten())
+        .filter_map(|container| container["image"].as_str().map(str::to_owned))
+        .collect()
+}

@@ -1,0 +1,492 @@
+//! From what should be and what is to the steps between them.
+//!
+//! One step brings a service or task about, with all its objects: what a user calls `service web` is a Deployment, a Service and what they need.
+
+mod compare;
+mod objects;
+mod running;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use straddle_core::{
+    error::{Error, Result},
+    model::{AfterCondition, App, Workload, WorkloadKind},
+    plan::{Action, FieldChange, RevisionChange, Step},
+    platform::{Desired, Resource, ResourceKey, Translation},
+};
+
+pub(crate) use self::{
+    objects::{Judged, Verdict, judge},
+    running::{remove, restart, rollback, scale},
+};
+use crate::{
+    client::{
+        self,
+        kinds::{self, CLAIM, CONFIG_MAP, JOB, Kind, NAMESPACE, SECRET},
+    },
+    labels, names,
+    observe::{Live, MAIN, annotation_of, label_of, number_of},
+};
+
+pub(crate) const SERVICE: &str = "service";
+pub(crate) const TASK: &str = "task";
+pub(crate) const VOLUME: &str = "volume";
+pub(crate) const NAMESPACE_STEP: &str = "namespace";
+pub(crate) const OBJECTS: &str = "objects";
+
+/// An object that goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Gone {
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) uid: String,
+}
+
+/// What a step for a service or task carries.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Bundle {
+    /// What is applied, in this order; the last one is what runs it.
+    pub(crate) objects: Vec<Value>,
+    /// What goes first, since it cannot be changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) replaced: Vec<Gone>,
+    /// What goes afterwards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) gone: Vec<Gone>,
+    /// Whether those that wait for a task go on whatever its exit code is.
+    #[serde(default)]
+    pub(crate) any_exit: bool,
+}
+
+/// Steps, and how many resources need none.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) unchanged: u32,
+}
+
+impl Steps {
+    fn push(
+        &mut self,
+        action: Action,
+        key: &ResourceKey,
+        summary: impl Into<String>,
+        payload: Value,
+    ) -> &mut Step {
+        let id = u32::try_from(self.steps.len()).unwrap_or(u32::MAX) + 1;
+        self.steps.push(Step {
+            id,
+            action,
+            resource: key.clone(),
+            summary: summary.into(),
+            revision: None,
+            changes: Vec::new(),
+            depends_on: Vec::new(),
+            payload,
+        });
+        let at = self.steps.len() - 1;
+        &mut self.steps[at]
+    }
+
+    fn id_of(&self, key: &ResourceKey) -> Option<u32> {
+        self.steps.iter().find(|step| step.resource == *key).map(|step| step.id)
+    }
+}
+
+/// What deciding about an application looks at.
+pub(crate) struct Around<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) translation: &'a Translation,
+    pub(crate) live: &'a Live,
+    /// What the API server makes of each object.
+    pub(crate) judged: &'a Judged,
+}
+
+/// Numbers the revisions: the pod template of a service gets the number that its content had, or the next one.
+///
+/// What was restarted by hand stays restarted: that is no change of the spec.
+pub(crate) fn numbered(desired: &Desired, live: &Live, app: &App) -> Desired {
+    let mut numbered = desired.clone();
+    for resource in numbered.resources.iter_mut().filter(|one| one.key.kind == JOB.name) {
+        // What ran cannot be changed: another content is another Job.
+        let Some(task) = label_of(&resource.document, labels::TASK) else { continue };
+        let hash = annotation_of(&resource.document["spec"]["template"], labels::HASH).unwrap_or_default();
+        let name = names::versioned(task, "run", hash);
+        resource.document["metadata"]["name"] = json!(name);
+        resource.key.name = name;
+    }
+    for name in app.services.keys() {
+        let label = names::label(name.as_str());
+        let Some(resource) = numbered.resources.iter_mut().find(|one| is_main_of(one, &label)) else {
+            continue;
+        };
+        let Some(template) = resource.document.pointer_mut("/spec/template") else { continue };
+        let hash = annotation_of(template, labels::HASH).unwrap_or_default().to_owned();
+        let current = live.main(name.as_str()).map(|(_, object)| &object["spec"]["template"]);
+        let kept = live.kept(name.as_str());
+        let same = current.filter(|template| annotation_of(template, labels::HASH) == Some(hash.as_str()));
+        let number = same
+            .and_then(number_of)
+            .or_else(|| kept.iter().find(|kept| kept.hash == hash).map(|kept| kept.number));
+        let highest = kept.iter().map(|kept| kept.number).chain(current.and_then(number_of)).max();
+        let number = number.unwrap_or_else(|| highest.unwrap_or_default() + 1);
+        let restarted =
+            same.and_then(|template| annotation_of(template, labels::RESTARTED)).map(str::to_owned);
+        template["metadata"]["annotations"][labels::REVISION] = json!(number.to_string());
+        if let Some(restarted) = restarted {
+            template["metadata"]["annotations"][labels::RESTARTED] = json!(restarted);
+        }
+    }
+    numbered
+}
+
+fn is_main_of(resource: &Resource, label: &str) -> bool {
+    let is_main = MAIN.iter().any(|kind| kind.name == resource.key.kind);
+    is_main && label_of(&resource.document, labels::SERVICE) == Some(label)
+}
+
+/// Returns the steps that make the cluster what an application says.
+pub(crate) fn apply(around: &Around<'_>, desired: &Desired, only: &[String]) -> Result<Steps> {
+    let Around { app, live, .. } = around;
+    let mut steps = Steps::default();
+    let wanted = wanted(app, only);
+    let mut placed: BTreeSet<(Kind, String)> = BTreeSet::new();
+    for resource in &desired.resources {
+        placed.insert((kinds::named(&resource.key.kind)?, resource.key.name.clone()));
+    }
+    if only.is_empty() {
+        surplus(live, &placed, app, &mut steps);
+    }
+    for resource in &desired.resources {
+        let kind = kinds::named(&resource.key.kind)?;
+        let is_owned =
+            [labels::SERVICE, labels::TASK].iter().any(|key| label_of(&resource.document, key).is_some());
+        if is_owned {
+            continue;
+        }
+        let key = match kind {
+            NAMESPACE => ResourceKey::new(NAMESPACE_STEP, &resource.key.name),
+            CLAIM => ResourceKey::new(
+                VOLUME,
+                label_of(&resource.document, labels::VOLUME).unwrap_or(&resource.key.name),
+            ),
+            _ => ResourceKey::new(OBJECTS, &resource.key.name),
+        };
+        shared(around, resource, &key, &mut steps)?;
+    }
+    for workload in in_order(app) {
+        if !wanted.contains(workload.name.as_str()) {
+            continue;
+        }
+        let before = steps.steps.len();
+        match workload.kind {
+            WorkloadKind::Service(_) => service(around, desired, workload, &mut steps)?,
+            WorkloadKind::Task(_) => task(around, desired, workload, &mut steps)?,
+        }
+        if steps.steps.len() == before {
+            steps.unchanged += 1;
+            continue;
+        }
+        let firsts = steps.steps[..before].iter().filter(|step| {
+            [NAMESPACE_STEP, VOLUME, OBJECTS].contains(&step.resource.kind.as_str())
+                && step.action != Action::Delete
+        });
+        let mut needed: Vec<u32> = firsts.map(|step| step.id).collect();
+        for name in workload.template.after.keys() {
+            for kind in [SERVICE, TASK] {
+                needed.extend(steps.id_of(&ResourceKey::new(kind, name.as_str())));
+            }
+        }
+        needed.sort_unstable();
+        needed.dedup();
+        if let Some(step) = steps.steps.get_mut(before) {
+            step.depends_on = needed;
+        }
+    }
+    Ok(steps)
+}
+
+/// Returns the services and tasks that are asked for, with all that they wait for.
+fn wanted(app: &App, only: &[String]) -> BTreeSet<String> {
+    let mut waiting: Vec<String> = app
+        .workloads()
+        .map(|workload| workload.name.to_string())
+        .filter(|name| only.is_empty() || only.contains(name))
+        .collect();
+    let mut wanted = BTreeSet::new();
+    while let Some(name) = waiting.pop() {
+        if let Some(workload) = app.workload(&name)
+            && wanted.insert(name)
+        {
+            waiting.extend(workload.template.after.keys().map(ToString::to_string));
+        }
+    }
+    wanted
+}
+
+/// Returns services and tasks, each after those that it waits for.
+fn in_order(app: &App) -> Vec<Workload<'_>> {
+    let mut waiting: Vec<_> = app.workloads().collect();
+    let mut placed: BTreeSet<&str> = BTreeSet::new();
+    let mut order = Vec::with_capacity(waiting.len());
+    while !waiting.is_empty() {
+        let (ready, rest): (Vec<_>, Vec<_>) = waiting
+            .into_iter()
+            .partition(|one| one.template.after.keys().all(|name| placed.contains(name.as_str())));
+        if ready.is_empty() {
+            order.extend(rest);
+            break;
+        }
+        placed.extend(ready.iter().map(|one| one.name.as_str()));
+        order.extend(ready);
+        waiting = rest;
+    }
+    order
+}
+
+/// An object that belongs to no single workload.
+fn shared(around: &Around<'_>, resource: &Resource, key: &ResourceKey, steps: &mut Steps) -> Result<()> {
+    let payload = || json!({ "objects": [resource.document] });
+    match around.judged.of(resource)? {
+        Verdict::Same => steps.unchanged += 1,
+        Verdict::Missing => {
+            steps.push(Action::Create, key, resource.summary.clone(), payload());
+        }
+        Verdict::Changed { from, to } => {
+            let changes = compare::changes(&resource.key, from, to, &around.translation.mappings, "");
+            steps.push(Action::Update, key, resource.summary.clone(), payload()).changes = changes;
+        }
+        Verdict::Immutable(error) => {
+            return Err(Error::new(error.kind(), format!("{}: {}", key, error.message()))
+                .with_help("this cannot be changed: remove it first, or leave it as it is"));
+        }
+    }
+    Ok(())
+}
+
+/// What is known about all objects of a workload together.
+struct Sight<'a> {
+    objects: Vec<&'a Resource>,
+    changes: Vec<FieldChange>,
+    replaced: Vec<Gone>,
+    missing: usize,
+    differ: usize,
+}
+
+fn look<'a>(around: &Around<'_>, desired: &'a Desired, key: &str, workload: &str) -> Result<Sight<'a>> {
+    let label = names::label(workload);
+    let is_of = |resource: &&Resource| label_of(&resource.document, key) == Some(label.as_str());
+    let mut sight = Sight {
+        objects: desired.resources.iter().filter(is_of).collect(),
+        changes: Vec::new(),
+        replaced: Vec::new(),
+        missing: 0,
+        differ: 0,
+    };
+    for resource in &sight.objects {
+        match around.judged.of(resource)? {
+            Verdict::Same => {}
+            Verdict::Missing => sight.missing += 1,
+            Verdict::Changed { from, to } => {
+                sight.differ += 1;
+                sight.changes.extend(compare::changes(
+                    &resource.key,
+                    from,
+                    to,
+                    &around.translation.mappings,
+                    workload,
+                ));
+            }
+            Verdict::Immutable(_) => {
+                sight.differ += 1;
+                let kind = kinds::named(&resource.key.kind)?;
+                sight
+                    .replaced
+                    .extend(around.live.get(kind, &resource.key.name).map(|object| gone(kind, object)));
+            }
+        }
+    }
+    Ok(sight)
+}
+
+fn gone(kind: Kind, object: &Value) -> Gone {
+    let uid = object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+    Gone { kind: kind.name.to_owned(), name: client::name(object).to_owned(), uid }
+}
+
+fn service(around: &Around<'_>, desired: &Desired, workload: Workload<'_>, steps: &mut Steps) -> Result<()> {
+    let name = workload.name.as_str();
+    let sight = look(around, desired, labels::SERVICE, name)?;
+    let gone: Vec<Gone> = left_of(around.live, labels::SERVICE, name, &sight.objects)
+        .filter(|((kind, _), _)| *kind != CONFIG_MAP && *kind != SECRET)
+        .map(|((kind, _), object)| self::gone(*kind, object))
+        .collect();
+    let live = around.live.main(name);
+    let unfinished = live.filter(|(kind, object)| !is_finished(*kind, object));
+    if sight.missing + sight.differ + gone.len() == 0 && unfinished.is_none() {
+        return Ok(());
+    }
+    let Some(main) = sight.objects.iter().find(|one| MAIN.iter().any(|kind| kind.name == one.key.kind))
+    else {
+        return Ok(());
+    };
+    let action = match (live, sight.replaced.is_empty()) {
+        (None, _) => Action::Create,
+        (_, true) => Action::Update,
+        (_, false) => Action::Replace,
+    };
+    let from = live.and_then(|(_, object)| number_of(&object["spec"]["template"]));
+    let to = number_of(&main.document["spec"]["template"]).unwrap_or(1);
+    let mut changes = sight.changes;
+    if let (true, Some((_, object))) = (changes.is_empty() && from == Some(to), unfinished) {
+        let wanted = object["spec"]["replicas"].as_u64().unwrap_or(1);
+        let healthy = object["status"]["availableReplicas"].as_u64().unwrap_or_default().min(wanted);
+        changes.push(FieldChange {
+            path: "replicas".to_owned(),
+            from: Some(json!(format!("{healthy} of {wanted}"))),
+            to: Some(json!(wanted)),
+        });
+    }
+    let bundle = Bundle { objects: in_turn(&sight.objects), replaced: sight.replaced, gone, any_exit: false };
+    let step = steps.push(action, &ResourceKey::new(SERVICE, name), main.summary.clone(), to_value(&bundle));
+    step.changes = changes;
+    step.revision = (from != Some(to)).then_some(RevisionChange { from, to });
+    Ok(())
+}
+
+/// Returns whether the last change of a service came to its end; a command that was interrupted leaves one that has not.
+fn is_finished(kind: Kind, object: &Value) -> bool {
+    let status = |key: &str| object["status"][key].as_u64().unwrap_or_default();
+    let is_seen = object["status"]["observedGeneration"] == object["metadata"]["generation"];
+    let is_whole = match kind {
+        kinds::DAEMON_SET => {
+            let wanted = status("desiredNumberScheduled");
+            status("updatedNumberScheduled") == wanted && status("numberAvailable") == wanted
+        }
+        _ => {
+            let wanted = object["spec"]["replicas"].as_u64().unwrap_or(1);
+            ["replicas", "updatedReplicas", "availableReplicas"].iter().all(|key| status(key) == wanted)
+        }
+    };
+    is_seen && is_whole
+}
+
+/// A task is only run for who waits for it; what is scheduled is an object like any other.
+fn task(around: &Around<'_>, desired: &Desired, workload: Workload<'_>, steps: &mut Steps) -> Result<()> {
+    let name = workload.name.as_str();
+    let sight = look(around, desired, labels::TASK, name)?;
+    let waits: Vec<AfterCondition> =
+        around.app.workloads().filter_map(|other| other.template.after.get(name).copied()).collect();
+    let is_scheduled = !sight.objects.iter().any(|one| one.key.kind == JOB.name);
+    if !is_scheduled && waits.is_empty() {
+        return Ok(());
+    }
+    let any_exit = !waits.is_empty() && waits.iter().all(|condition| *condition == AfterCondition::Complete);
+    let gone: Vec<Gone> = left_of(around.live, labels::TASK, name, &sight.objects)
+        .filter(|(_, object)| annotation_of(object, labels::BY_HAND).is_none())
+        .map(|((kind, _), object)| self::gone(*kind, object))
+        .collect();
+    let job = sight.objects.iter().find(|one| one.key.kind == JOB.name);
+    let ended = job.and_then(|job| around.live.get(JOB, &job.key.name)).map(ending);
+    let is_done = match ended {
+        Some(Ending::Succeeded) => true,
+        Some(Ending::Failed) => any_exit,
+        Some(Ending::Running) => false,
+        None => is_scheduled && sight.missing + sight.differ == 0,
+    };
+    if is_done && gone.is_empty() {
+        return Ok(());
+    }
+    let Some(main) = sight.objects.last() else { return Ok(()) };
+    let mut replaced = sight.replaced;
+    if ended == Some(Ending::Failed) && !any_exit {
+        replaced.extend(around.live.get(JOB, &main.key.name).map(|object| self::gone(JOB, object)));
+    }
+    let action = match (is_scheduled, sight.missing) {
+        (false, _) => Action::Run,
+        (true, 0) => Action::Update,
+        (true, _) => Action::Create,
+    };
+    let bundle = Bundle { objects: in_turn(&sight.objects), replaced, gone, any_exit };
+    let step = steps.push(action, &ResourceKey::new(TASK, name), main.summary.clone(), to_value(&bundle));
+    step.changes = sight.changes;
+    Ok(())
+}
+
+/// How a Job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Failed,
+    Running,
+    Succeeded,
+}
+
+/// Returns how a Job ended, or that it has not.
+pub(crate) fn ending(job: &Value) -> Ending {
+    let is = |kind: &str| {
+        let conditions = job["status"]["conditions"].as_array();
+        conditions.into_iter().flatten().any(|one| one["type"] == kind && one["status"] == "True")
+    };
+    match (is("Complete"), is("Failed")) {
+        (true, _) => Ending::Succeeded,
+        (_, true) => Ending::Failed,
+        _ => Ending::Running,
+    }
+}
+
+/// Returns what a workload has and should not have any more.
+fn left_of<'a>(
+    live: &'a Live,
+    key: &'static str,
+    workload: &'a str,
+    objects: &'a [&Resource],
+) -> impl Iterator<Item = (&'a (Kind, String), &'a Value)> {
+    live.of(key, workload).filter(move |((kind, name), _)| {
+        !objects.iter().any(|one| one.key.kind == kind.name && one.key.name == *name)
+    })
+}
+
+/// What runs and is not in the application any more.
+fn surplus(live: &Live, placed: &BTreeSet<(Kind, String)>, app: &App, steps: &mut Steps) {
+    let known: BTreeMap<String, &str> = app
+        .workloads()
+        .map(|workload| (names::label(workload.name.as_str()), workload.name.as_str()))
+        .collect();
+    let mut found: BTreeMap<(&str, String), Vec<Gone>> = BTreeMap::new();
+    for ((kind, name), object) in &live.objects {
+        // Volumes keep what is in them until they are to go.
+        if placed.contains(&(*kind, name.clone())) || *kind == CLAIM {
+            continue;
+        }
+        let owner = [(SERVICE, labels::SERVICE), (TASK, labels::TASK)]
+            .into_iter()
+            .find_map(|(step, key)| Some((step, label_of(object, key)?)));
+        match owner {
+            // It is seen to with its workload.
+            Some((_, label)) if known.contains_key(label) => {}
+            Some((step, label)) => {
+                found.entry((step, label.to_owned())).or_default().push(gone(*kind, object));
+            }
+            None => found.entry((OBJECTS, name.clone())).or_default().push(gone(*kind, object)),
+        }
+    }
+    for ((kind, name), gone) in found {
+        let summary = format!("{} objects", gone.len());
+        let bundle = Bundle { gone, ..Bundle::default() };
+        steps.push(Action::Delete, &ResourceKey::new(kind, name), summary, to_value(&bundle));
+    }
+}
+
+/// Returns documents in the order in which they are made.
+fn in_turn(objects: &[&Resource]) -> Vec<Value> {
+    let turn = |resource: &&Resource| kinds::KINDS.iter().position(|kind| kind.name == resource.key.kind);
+    let mut sorted = objects.to_vec();
+    sorted.sort_by_key(turn);
+    sorted.into_iter().map(|resource| resource.document.clone()).collect()
+}
+
+pub(crate) fn to_value(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or_default()
+}

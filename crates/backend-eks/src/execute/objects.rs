@@ -1,0 +1,169 @@
+//! Applying and removing objects.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use futures_util::future::try_join_all;
+use serde_json::{Map, Value, json};
+use straddle_core::{
+    error::{Error, ErrorKind, Result},
+    failure::{Cause, Failure},
+};
+
+use super::Work;
+use crate::{
+    client::{
+        self, Change,
+        kinds::{self, Kind, NAMESPACE},
+    },
+    diff::Gone,
+    labels, names,
+    observe::{annotation_of, is_ours},
+};
+
+/// How long what was removed may take to go.
+const GOING: Duration = Duration::from_secs(300);
+
+/// Kinds that somebody else may have put into the namespace, in which case it stays.
+const LOOKED_FOR: [Kind; 7] = [
+    kinds::CONFIG_MAP,
+    kinds::SECRET,
+    kinds::SERVICE,
+    kinds::DEPLOYMENT,
+    kinds::STATEFUL_SET,
+    kinds::CLAIM,
+    kinds::POD,
+];
+
+/// Applies objects, those of one kind side by side, one kind after the other; returns what the API server made of the last one.
+pub(crate) async fn apply_all(work: &Work<'_>, objects: &[Value]) -> Result<Option<Value>> {
+    let mut last = None;
+    for same in objects.chunk_by(|one, other| one["kind"] == other["kind"]) {
+        last = try_join_all(same.iter().map(|object| apply(work, object))).await?.pop();
+    }
+    Ok(last)
+}
+
+/// Applies one object, unless one of this name belongs to somebody else.
+async fn apply(work: &Work<'_>, object: &Value) -> Result<Value> {
+    let (kind, name) = client::identity(object)?;
+    let filled = with_secrets(work, object)?;
+    // Applying takes over what is there, so that whose it is has to be known first.
+    if let Some(found) = work.client().get(kind, &work.namespace, &name).await?
+        && !is_ours(work.scope, &found)
+    {
+        return Err(Error::new(
+            ErrorKind::Conflict,
+            format!("{} {name} is there already, and not made by Straddle for this application", kind.name),
+        )
+        .with_help("rename it or the service, or remove it"));
+    }
+    work.client().apply(&work.namespace, filled.as_ref().unwrap_or(object), false).await
+}
+
+/// Fills the values of secrets into an object that names where they come from; they are in nothing that is shown or kept here.
+fn with_secrets(work: &Work<'_>, object: &Value) -> Result<Option<Value>> {
+    let Some(references) = annotation_of(object, labels::REFERENCES) else { return Ok(None) };
+    let references: Map<String, Value> = serde_json::from_str(references).map_err(|error| {
+        Error::new(ErrorKind::Invalid, "the plan holds something else than references to secrets")
+            .with_source(error)
+    })?;
+    let mut data = Map::new();
+    for (key, reference) in references {
+        let reference = reference.as_str().unwrap_or_default();
+        let parsed = reference.parse().map_err(|_| {
+            Error::new(ErrorKind::Invalid, "the plan holds something else than a reference to a secret")
+        })?;
+        let value = work.resolver().resolve(&parsed).map_err(|error| {
+            let mut failure = Failure::new(work.name, Cause::SecretMissing, error.message().to_owned());
+            failure.likely = error.help().map(str::to_owned);
+            Error::rollout(failure).with_source(error)
+        })?;
+        data.insert(key, json!(BASE64_STANDARD.encode(value)));
+    }
+    let mut filled = object.clone();
+    filled["data"] = Value::Object(data);
+    Ok(Some(filled))
+}
+
+/// Removes objects; what is gone already is no error, and nothing goes that has the name by now.
+pub(crate) async fn remove_all(work: &Work<'_>, gone: &[Gone]) -> Result<()> {
+    let removed = gone.iter().map(|gone| async move {
+        let kind = kinds::named(&gone.kind)?;
+        work.client().delete(kind, &work.namespace, &gone.name, Some(&gone.uid)).await
+    });
+    try_join_all(removed).await.map(drop)
+}
+
+/// Removes the namespace, unless it is somebody else's or something in it is.
+pub(super) async fn remove_namespace(work: &Work<'_>) -> Result<String> {
+    let client = work.client();
+    let Some(found) = client.get(NAMESPACE, "", &work.namespace).await? else {
+        return Ok("removed".to_owned());
+    };
+    if !is_ours(work.scope, &found) {
+        return Ok("left: it is not Straddle's".to_owned());
+    }
+    let lists = LOOKED_FOR.iter().map(|kind| client.list(*kind, &work.namespace, ""));
+    for object in try_join_all(lists).await?.iter().flatten() {
+        if !is_ours(work.scope, object) && !is_made_for_everybody(object) {
+            return Ok(format!(
+                "left: {} {} is in it",
+                object["kind"].as_str().unwrap_or("something"),
+                client::name(object)
+            ));
+        }
+    }
+    client.delete(NAMESPACE, "", &work.namespace, found["metadata"]["uid"].as_str()).await?;
+    until_gone(work, NAMESPACE, labels::selector(work.scope)).await?;
+    Ok("removed".to_owned())
+}
+
+/// Removes the objects of a service or task, and waits until its last pod has ended.
+pub(super) async fn remove_workload(work: &Work<'_>, key: &str, gone: &[Gone]) -> Result<String> {
+    remove_all(work, gone).await?;
+    let selector = format!("{},{key}={}", labels::selector(work.scope), names::label(work.name));
+    until_gone(work, kinds::POD, selector).await?;
+    Ok("removed".to_owned())
+}
+
+/// Waits until no object of a kind is left.
+async fn until_gone(work: &Work<'_>, kind: Kind, selector: String) -> Result<()> {
+    let mut watch = work.client().follow(&work.namespace, &[(kind, selector)]);
+    let mut left = BTreeSet::new();
+    let over = work.clock().sleep(GOING);
+    tokio::pin!(over);
+    loop {
+        let change = tokio::select! {
+            biased;
+            () = work.context.cancel.cancelled() => return Err(Error::cancelled()),
+            change = watch.next() => change,
+            () = &mut over => {
+                let left: Vec<String> = left.into_iter().collect();
+                let message = format!("{} {} does not go", kind.name, left.join(", "));
+                return Err(Error::new(ErrorKind::Timeout, message)
+                    .with_help("kubectl describe shows what holds it: a finalizer, or a node that does not answer"));
+            }
+        };
+        match change {
+            Some(Change::Listed(_, found)) => {
+                left = found.iter().map(|one| client::name(one).to_owned()).collect();
+            }
+            Some(Change::Put(_, one)) => drop(left.insert(client::name(&one).to_owned())),
+            Some(Change::Gone(_, one)) => drop(left.remove(client::name(&one))),
+            Some(Change::Failed(error)) => return Err(error),
+            None => return Ok(()),
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+/// Returns whether the cluster puts such an object into each namespace, or made it for another object.
+fn is_made_for_everybody(object: &Value) -> bool {
+    let is_owned = object["metadata"]["ownerReferences"].as_array().is_some_and(|owners| !owners.is_empty());
+    is_owned
+        || client::name(object) == "kube-root-ca.crt"
+        || object["type"] == "kubernetes.io/service-account-token"
+}

@@ -1,0 +1,152 @@
+//! Bringing a service about, and back where that does not work.
+
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use serde_json::{Value, json};
+use straddle_core::{
+    error::{Error, ErrorKind, Result},
+    event::Event,
+    failure::RolledBack,
+    revision::KEPT_REVISIONS,
+};
+
+use super::{
+    Work, objects,
+    rollout::{self, Goal},
+};
+use crate::{
+    client::{
+        self,
+        fields::applied,
+        kinds::{self, CONFIG_MAP, Kind, REPLICA_SET, SECRET},
+    },
+    diff::Bundle,
+    labels::{self, STRADDLE},
+    names,
+    observe::{Live, MAIN, annotation_of, number_of},
+};
+
+/// The deadline of a rollout that names none.
+const DEADLINE: Duration = Duration::from_secs(600);
+
+/// Applies what a service is made of, and waits until it is so.
+pub(super) async fn deploy(work: &Work<'_>, bundle: &Bundle) -> Result<String> {
+    let before = match main_of(&bundle.objects) {
+        Some((kind, name, _)) => work.client().get(kind, &work.namespace, name).await?,
+        None => None,
+    };
+    let before = before.as_ref().and_then(|object| applied(object, STRADDLE));
+    objects::remove_all(work, &bundle.replaced).await?;
+    let made = objects::apply_all(work, &bundle.objects).await?;
+    objects::remove_all(work, &bundle.gone).await?;
+    let Some((kind, name, main)) = main_of(&bundle.objects) else { return Ok("made".to_owned()) };
+    let generation = match made.filter(|made| client::name(made) == name && made["kind"] == kind.name) {
+        Some(made) => generation(&made),
+        None => work.client().get(kind, &work.namespace, name).await?.as_ref().map_or(0, generation),
+    };
+    match rollout::follow(work, &goal(kind, name, main, generation)).await {
+        Ok(words) => {
+            tidy(work).await?;
+            Ok(words)
+        }
+        Err(error) if error.kind() == ErrorKind::Rollout => {
+            Err(back(work, (kind, name, main), before, error).await?)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn main_of(objects: &[Value]) -> Option<(Kind, &str, &Value)> {
+    objects.iter().find_map(|object| {
+        let kind = MAIN.iter().find(|kind| object["kind"] == kind.name)?;
+        Some((*kind, client::name(object), object))
+    })
+}
+
+fn generation(object: &Value) -> i64 {
+    object["metadata"]["generation"].as_i64().unwrap_or_default()
+}
+
+fn goal<'a>(kind: Kind, name: &'a str, main: &'a Value, generation: i64) -> Goal<'a> {
+    let hash = annotation_of(&main["spec"]["template"], labels::HASH).unwrap_or_default();
+    let deadline = main["spec"]["progressDeadlineSeconds"].as_u64().map_or(DEADLINE, Duration::from_secs);
+    Goal { kind, name, generation, hash, deadline }
+}
+
+/// Puts the revision back that ran before, where the spec says so, and adds to the error what became of it.
+async fn back(
+    work: &Work<'_>,
+    (kind, name, main): (Kind, &str, &Value),
+    before: Option<Value>,
+    mut error: Error,
+) -> Result<Error> {
+    if let Some(failure) = error.failure() {
+        work.context
+            .events
+            .send(Event::FailureSeen { step: work.step_id, failure: Box::new(failure.clone()) });
+    }
+    if annotation_of(main, labels::ROLLBACK) == Some("never") {
+        return Ok(error);
+    }
+    let hash = annotation_of(&main["spec"]["template"], labels::HASH).unwrap_or_default();
+    mark_failed(work, hash).await?;
+    let is_other = |before: &Value| annotation_of(&before["spec"]["template"], labels::HASH) != Some(hash);
+    let rolled_back = match before.filter(is_other) {
+        Some(before) => {
+            let made = work.client().apply(&work.namespace, &before, false).await?;
+            let goal = goal(kind, name, &before, generation(&made));
+            let is_back = rollout::follow(work, &goal).await.is_ok();
+            let desired = made["spec"]["replicas"].as_u64().unwrap_or(1);
+            let desired = u32::try_from(desired).unwrap_or(u32::MAX);
+            RolledBack {
+                revision: number_of(&before["spec"]["template"]),
+                healthy: if is_back { desired } else { 0 },
+                desired,
+            }
+        }
+        None => {
+            let uid = work.client().get(kind, &work.namespace, name).await?;
+            let uid = uid.as_ref().and_then(|object| object["metadata"]["uid"].as_str());
+            work.client().delete(kind, &work.namespace, name, uid).await?;
+            RolledBack { revision: None, healthy: 0, desired: 0 }
+        }
+    };
+    if let Some(failure) = error.failure_mut() {
+        failure.rolled_back = Some(rolled_back);
+    }
+    Ok(error)
+}
+
+fn selector(work: &Work<'_>) -> String {
+    format!("{},{}={}", labels::selector(work.scope), labels::SERVICE, names::label(work.name))
+}
+
+/// Marks the revision as one that did not get well, so that nobody goes back to it unasked.
+async fn mark_failed(work: &Work<'_>, hash: &str) -> Result<()> {
+    let sets = work.client().list(REPLICA_SET, &work.namespace, &selector(work)).await?;
+    for set in sets.iter().filter(|set| annotation_of(&set["spec"]["template"], labels::HASH) == Some(hash)) {
+        let mark = json!({"metadata": {"annotations": {labels::FAILED: "true"}}});
+        work.client().merge(REPLICA_SET, &work.namespace, client::name(set), &mark).await?;
+    }
+    Ok(())
+}
+
+/// Removes generated ConfigMaps and Secrets that no kept revision uses any more.
+async fn tidy(work: &Work<'_>) -> Result<()> {
+    let kinds = [CONFIG_MAP, SECRET, REPLICA_SET, kinds::REVISION, MAIN[0], MAIN[1], MAIN[2]];
+    let live = Live::read_kinds(work.client(), work.scope, &work.namespace, &kinds).await?;
+    let kept = live.kept(work.name);
+    let current = live.main(work.name).map(|(_, object)| object["spec"]["template"].to_string());
+    let templates: Vec<String> =
+        kept.iter().take(KEPT_REVISIONS + 1).map(|kept| kept.template.to_string()).chain(current).collect();
+    let unused = live.of(labels::SERVICE, work.name).filter(|((kind, name), object)| {
+        let is_generated = [CONFIG_MAP, SECRET].contains(kind) && object["immutable"] == true;
+        let quoted = format!("\"{name}\"");
+        is_generated && !templates.iter().any(|template| template.contains(&quoted))
+    });
+    let gone = unused.map(|((kind, name), object)| {
+        work.client().delete(*kind, &work.namespace, name, object["metadata"]["uid"].as_str())
+    });
+    try_join_all(gone).await.map(drop)
+}

@@ -1,0 +1,197 @@
+//! Running a task to its end, as a Job.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::{AsyncReadExt, StreamExt, stream::FuturesUnordered};
+use kube::api::LogParams;
+use serde_json::Value;
+use straddle_core::{
+    error::{Error, Result},
+    failure::{Cause, Failure},
+    orchestrator::Output,
+};
+use tokio::task::JoinHandle;
+
+use super::{Work, objects};
+use crate::{
+    client::{
+        self, Change, Client,
+        kinds::{JOB, POD},
+    },
+    diff::{Bundle, Ending, ending},
+    explain::{self, Trouble},
+};
+
+/// Takes output as it comes.
+pub(crate) type Sink = Arc<dyn Fn(Output) + Send + Sync>;
+
+/// What a Job came to.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    /// The exit code of the container that the task is about.
+    pub(crate) exit_code: i64,
+    /// How many pods were tried.
+    pub(crate) attempts: u32,
+    /// What was wrong, where it failed.
+    pub(crate) failure: Option<Failure>,
+}
+
+/// Runs a task that others wait for.
+pub(super) async fn run_step(work: &Work<'_>, bundle: &Bundle) -> Result<String> {
+    objects::remove_all(work, &bundle.replaced).await?;
+    gone_first(work, bundle).await?;
+    objects::apply_all(work, &bundle.objects).await?;
+    let Some(job) = bundle.objects.iter().find(|object| object["kind"] == JOB.name) else {
+        return Ok("made".to_owned());
+    };
+    let ran = follow_job(work, client::name(job), None).await?;
+    match ran.failure {
+        Some(failure) if !bundle.any_exit => Err(Error::rollout(failure)),
+        _ => {
+            objects::remove_all(work, &bundle.gone).await?;
+            Ok(format!("exit {}", ran.exit_code))
+        }
+    }
+}
+
+/// Waits until what was removed is gone: its name is free then.
+async fn gone_first(work: &Work<'_>, bundle: &Bundle) -> Result<()> {
+    for gone in &bundle.replaced {
+        let kind = client::kinds::named(&gone.kind)?;
+        while let Some(found) = work.client().get(kind, &work.namespace, &gone.name).await? {
+            if found["metadata"]["uid"].as_str() != Some(gone.uid.as_str()) {
+                break;
+            }
+            work.clock().sleep(std::time::Duration::from_millis(100)).await;
+        }
+    }
+    Ok(())
+}
+
+/// Follows a Job to its end.
+pub(crate) async fn follow_job(work: &Work<'_>, name: &str, output: Option<Sink>) -> Result<Ran> {
+    let pods_of = format!("batch.kubernetes.io/job-name={name}");
+    let own = crate::labels::selector(work.scope);
+    let mut watch = work.client().follow(&work.namespace, &[(JOB, own), (POD, pods_of)]);
+    let mut pods: BTreeMap<String, Value> = BTreeMap::new();
+    let mut job = Value::Null;
+    let mut readers: BTreeMap<String, JoinHandle<()>> = BTreeMap::new();
+    loop {
+        let change = tokio::select! {
+            biased;
+            () = work.context.cancel.cancelled() => return Err(Error::cancelled()),
+            change = watch.next() => change,
+        };
+        match change {
+            Some(Change::Failed(error)) => return Err(error),
+            None => return Err(Error::not_found(format!("run {name}"))),
+            Some(Change::Listed(JOB, found)) => {
+                if let Some(found) = found.into_iter().find(|found| client::name(found) == name) {
+                    job = found;
+                }
+            }
+            Some(Change::Put(JOB, found)) if client::name(&found) == name => job = found,
+            Some(Change::Gone(JOB, found)) if client::name(&found) == name => {
+                return Err(
+                    Error::not_found(format!("run {name}")).with_help("somebody removed it while it ran")
+                );
+            }
+            Some(Change::Listed(POD, found)) => {
+                pods.extend(found.into_iter().map(|pod| (client::name(&pod).to_owned(), pod)));
+            }
+            Some(Change::Put(POD, pod)) => drop(pods.insert(client::name(&pod).to_owned(), pod)),
+            Some(_) => {}
+        }
+        if let Some(output) = &output {
+            for (name, pod) in &pods {
+                if has_started(pod) && !readers.contains_key(name) {
+                    readers.insert(name.clone(), read(work, name, main_container(pod), output));
+                }
+            }
+        }
+        if let Some(ran) = ended(work, &job, &pods).await {
+            // What was written last is on its way.
+            let mut left: FuturesUnordered<_> = readers.into_values().collect();
+            while left.next().await.is_some() {}
+            return Ok(ran);
+        }
+    }
+}
+
+/// Returns the container that a task is about: all others of its pod are sidecars or come first.
+fn main_container(pod: &Value) -> String {
+    pod["spec"]["containers"][0]["name"].as_str().unwrap_or_default().to_owned()
+}
+
+fn main_status(pod: &Value) -> Option<&Value> {
+    let main = main_container(pod);
+    pod["status"]["containerStatuses"].as_array()?.iter().find(|status| status["name"] == main.as_str())
+}
+
+fn has_started(pod: &Value) -> bool {
+    main_status(pod).is_some_and(|status| {
+        ["running", "terminated"].iter().any(|state| status["state"][state].is_object())
+    })
+}
+
+fn exit_code(pod: &Value) -> Option<i64> {
+    main_status(pod)?["state"]["terminated"]["exitCode"].as_i64()
+}
+
+/// Hands on the output of a container until it ends.
+fn read(work: &Work<'_>, pod: &str, container: String, output: &Sink) -> JoinHandle<()> {
+    let (client, namespace): (Client, String) = (work.client().clone(), work.namespace.clone());
+    let (pod, output) = (pod.to_owned(), Arc::clone(output));
+    tokio::spawn(async move {
+        let params = LogParams { container: Some(container), follow: true, ..LogParams::default() };
+        let Ok(mut stream) = client.logs(&namespace, &pod, &params).await else { return };
+        let mut buffer = vec![0; 16 * 1024];
+        while let Ok(length) = stream.read(&mut buffer).await {
+            if length == 0 {
+                return;
+            }
+            // The API server merges both streams of a container.
+            output(Output::Stdout(Bytes::copy_from_slice(&buffer[..length])));
+        }
+    })
+}
+
+/// Returns what a Job came to, once it has ended or cannot begin.
+async fn ended(work: &Work<'_>, job: &Value, pods: &BTreeMap<String, Value>) -> Option<Ran> {
+    let attempts = u32::try_from(pods.len()).unwrap_or(u32::MAX).max(1);
+    let last =
+        pods.values().max_by_key(|pod| pod["metadata"]["creationTimestamp"].as_str().map(str::to_owned));
+    let trouble = last.and_then(|pod| explain::troubles(pod, &BTreeMap::new()).into_iter().next());
+    match ending(job) {
+        Ending::Succeeded => {
+            Some(Ran { exit_code: last.and_then(exit_code).unwrap_or_default(), attempts, failure: None })
+        }
+        Ending::Failed => {
+            let reason = job["status"]["conditions"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|one| one["type"] == "Failed");
+            let is_over = reason.is_some_and(|one| one["reason"] == "DeadlineExceeded");
+            let failure = match trouble {
+                _ if is_over => Failure::new(work.name, Cause::TimedOut, "it took longer than its timeout"),
+                Some(trouble) => explain::failure(work.client(), &work.namespace, work.name, &trouble).await,
+                None => {
+                    let message = reason.and_then(|one| one["message"].as_str()).unwrap_or("the run failed");
+                    Failure::new(work.name, Cause::Other, message)
+                }
+            };
+            let exit_code = last.and_then(exit_code).unwrap_or(1);
+            Some(Ran { exit_code, attempts, failure: Some(failure) })
+        }
+        Ending::Running => {
+            // What cannot begin does not end by itself.
+            let is_hopeless =
+                |trouble: &Trouble| matches!(trouble.cause, Cause::ImageMissing | Cause::SecretMissing);
+            let trouble = trouble.filter(is_hopeless)?;
+            let failure = explain::failure(work.client(), &work.namespace, work.name, &trouble).await;
+            Some(Ran { exit_code: 1, attempts, failure: Some(failure) })
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What there is of an application: its objects, found by their labels.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::try_join_all;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use straddle_core::{error::Result, plan::Fingerprint, revision::content_hash, scope::Scope};
+
+use crate::{
+    client::{
+        self, Client,
+        fields::applied,
+        kinds::{self, DAEMON_SET, DEPLOYMENT, Kind, NAMESPACE, REPLICA_SET, REVISION, STATEFUL_SET},
+    },
+    labels::{self, STRADDLE},
+    names,
+};
+
+/// Which kinds of objects run a service.
+pub(crate) const MAIN: [Kind; 3] = [DEPLOYMENT, DAEMON_SET, STATEFUL_SET];
+
+/// Everything that there is of an application.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Live {
+    /// The namespace, whoever made it.
+    pub(crate) namespace: Option<Value>,
+    /// What we made, by kind and name.
+    pub(crate) objects: BTreeMap<(Kind, String), Value>,
+    /// What remembers the pod templates of Deployments.
+    pub(crate) replica_sets: Vec<Value>,
+    /// What remembers those of DaemonSets and StatefulSets.
+    pub(crate) revisions: Vec<Value>,
+}
+
+/// One pod template that a service has or had.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept<'a> {
+    pub(crate) number: u64,
+    pub(crate) hash: &'a str,
+    pub(crate) template: &'a Value,
+    /// The object that remembers it.
+    pub(crate) object: &'a Value,
+}
+
+impl Live {
+    /// Reads everything: one call for the namespace, and one for each kind that the cluster serves.
+    pub(crate) async fn read(
+        client: &Client,
+        scope: &Scope,
+        namespace: &str,
+        groups: &[String],
+    ) -> Result<Self> {
+        let is_served = |kind: &&Kind| kind.is_builtin() || groups.iter().any(|group| group == kind.group);
+        let mut kinds: Vec<Kind> = kinds::KINDS
+            .iter()
+            .filter(|kind| kind.is_made && **kind != NAMESPACE)
+            .filter(is_served)
+            .copied()
+            .collect();
+        kinds.extend([REPLICA_SET, REVISION]);
+        Self::read_kinds(client, scope, namespace, &kinds).await
+    }
+
+    /// Reads objects of some kinds: one call for the namespace, and one for each kind.
+    pub(crate) async fn read_kinds(
+        client: &Client,
+        scope: &Scope,
+        namespace: &str,
+        kinds: &[Kind],
+    ) -> Result<Self> {
+        let mut live = Self { namespace: client.get(NAMESPACE, "", namespace).await?, ..Self::default() };
+        if live.namespace.is_none() {
+            return Ok(live);
+        }
+        let selector = labels::selector(scope);
+        let lists = kinds.iter().map(|kind| client.list(*kind, namespace, &selector));
+        for (kind, found) in kinds.iter().zip(try_join_all(lists).await?) {
+            match *kind {
+                REPLICA_SET => live.replica_sets = found,
+                REVISION => live.revisions = found,
+                _ => {
+                    let named =
+                        found.into_iter().map(|object| ((*kind, client::name(&object).to_owned()), object));
+                    live.objects.extend(named);
+                }
+            }
+        }
+        Ok(live)
+    }
+
+    pub(crate) fn get(&self, kind: Kind, name: &str) -> Option<&Value> {
+        self.objects.get(&(kind, name.to_owned()))
+    }
+
+    /// Returns the objects of a service or task, by the label that says so.
+    pub(crate) fn of<'a>(
+        &'a self,
+        key: &'a str,
+        workload: &str,
+    ) -> impl Iterator<Item = (&'a (Kind, String), &'a Value)> {
+        let label = names::label(workload);
+        self.objects.iter().filter(move |(_, object)| label_of(object, key) == Some(label.as_str()))
+    }
+
+    /// Returns the object that runs a service.
+    pub(crate) fn main(&self, service: &str) -> Option<(Kind, &Value)> {
+        let mut found = self.of(labels::SERVICE, service).filter(|((kind, _), _)| MAIN.contains(kind));
+        found.next().map(|((kind, _), object)| (*kind, object))
+    }
+
+    /// Returns the pod templates that a service has or had, the youngest first.
+    pub(crate) fn kept<'a>(&'a self, service: &str) -> Vec<Kept<'a>> {
+        let label = names::label(service);
+        let is_of = move |object: &&Value| label_of(object, labels::SERVICE) == Some(label.as_str());
+        let sets = self
+            .replica_sets
+            .iter()
+            .filter(is_of.clone())
+            .filter_map(|set| kept(set, &set["spec"]["template"]));
+        // A revision object holds a patch that has the whole template in it.
+        let others = self
+            .revisions
+            .iter()
+            .filter(is_of)
+            .filter_map(|revision| kept(revision, &revision["data"]["spec"]["template"]));
+        let mut found: Vec<Kept<'_>> = sets.chain(others).collect();
+        found.sort_by_key(|kept| std::cmp::Reverse(kept.number));
+        found
+    }
+
+    /// Returns a hash of the fields that we own; never of status, or of what others move.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        let owned: Vec<Value> = self
+            .objects
+            .iter()
+            .map(|((kind, name), object)| json!([kind.name, name, applied(object, STRADDLE)]))
+            .collect();
+        Fingerprint(content_hash(&json!(owned)))
+    }
+}
+
+fn kept<'a>(object: &'a Value, template: &'a Value) -> Option<Kept<'a>> {
+    let annotations = &template["metadata"]["annotations"];
+    Some(Kept {
+        number: annotations[labels::REVISION].as_str()?.parse().ok()?,
+        hash: annotations[labels::HASH].as_str().unwrap_or_default(),
+        template,
+        object,
+    })
+}
+
+/// Returns a label of an object.
+pub(crate) fn label_of<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    object["metadata"]["labels"][key].as_str()
+}
+
+/// Returns an annotation of an object.
+pub(crate) fn annotation_of<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    object["metadata"]["annotations"][key].as_str()
+}
+
+/// Returns the number of the revision of a pod template.
+pub(crate) fn number_of(template: &Value) -> Option<u64> {
+    annotation_of(template, labels::REVISION)?.parse().ok()
+}
+
+/// Returns whether an object is one of an application.
+pub(crate) fn is_ours(scope: &Scope, object: &Value) -> bool {
+    labels::owned(scope).iter().all(|(key, value)| label_of(object, key) == Some(value))
+}
+
+/// Reads a moment as the API writes it.
+pub(crate) fn moment(value: &Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
+}
