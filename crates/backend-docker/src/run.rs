@@ -89,7 +89,7 @@ async fn surroundings(
         match key.kind.as_str() {
             NETWORK => {
                 let document: NetworkDocument = from_value(&resource.document)?;
-                execute::create_network(work, &to_value(&document)).await?;
+                execute::create_network(work, &to_value(&document), false).await?;
             }
             VOLUME => {
                 let document: VolumeDocument = from_value(&resource.document)?;

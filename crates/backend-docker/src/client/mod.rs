@@ -127,7 +127,8 @@ impl Client {
         Ok(self.networks_named(name).await?.into_iter().find(|network| network.name == name))
     }
 
-    pub(crate) async fn create_network(&self, name: &str, labels: Labels) -> Result<()> {
+    /// Makes a network, and returns whether the engine had one of that name already: older engines make another one, and warn.
+    pub(crate) async fn create_network(&self, name: &str, labels: Labels) -> Result<bool> {
         let request = NetworkCreateRequest {
             name: name.to_owned(),
             driver: Some("bridge".to_owned()),
@@ -135,7 +136,9 @@ impl Client {
             ..NetworkCreateRequest::default()
         };
         let what = format!("make network {name}");
-        self.docker.create_network(request).await.map(drop).map_err(|failed| error::engine(&what, failed))
+        let made = self.docker.create_network(request).await;
+        let made = made.map_err(|failed| error::engine(&what, failed))?;
+        Ok(!made.warning.is_empty())
     }
 
     pub(crate) async fn remove_network(&self, id: &str) -> Result<()> {

@@ -123,7 +123,8 @@ pub(crate) fn not_ours(kind: &str, name: &str) -> Error {
 pub(crate) async fn step(shared: &Shared, scope: &Scope, step: &Step, context: &Context) -> Result<String> {
     let work = Work::new(shared, scope, context, step.id, &step.resource.name).await?;
     match (step.resource.kind.as_str(), step.action) {
-        (NETWORK, Action::Create | Action::Update) => objects::create_network(&work, &step.payload).await,
+        (NETWORK, Action::Create) => objects::create_network(&work, &step.payload, false).await,
+        (NETWORK, Action::Update) => objects::create_network(&work, &step.payload, true).await,
         (NETWORK, Action::Delete) => objects::remove_network(&work, &step.payload).await,
         (VOLUME, Action::Create) => objects::create_volume(&work, &step.payload).await,
         (VOLUME, Action::Delete) => objects::remove_volume(&work, &step.payload).await,

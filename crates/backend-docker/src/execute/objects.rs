@@ -17,15 +17,21 @@ use crate::{
 const GOING: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(200);
 
-pub(crate) async fn create_network(work: &Work<'_>, payload: &Value) -> Result<String> {
+pub(crate) async fn create_network(
+    work: &Work<'_>,
+    payload: &Value,
+    is_planned_twice: bool,
+) -> Result<String> {
     let NetworkDocument { name } = from_value(payload)?;
-    // The engine would make a second network of the same name.
-    match work.client().network(&name).await? {
-        Some(network) if labels::is_owned(work.scope, &network.labels) => {}
+    let is_twice = match work.client().network(&name).await? {
+        // A plan that changes the network has seen it twice.
+        Some(network) if labels::is_owned(work.scope, &network.labels) => is_planned_twice,
         Some(_) => return Err(not_ours("network", &name)),
         None => work.client().create_network(&name, work.labels()).await?,
+    };
+    if is_twice {
+        keep_one_network(work).await?;
     }
-    keep_one_network(work).await?;
     Ok("made".to_owned())
 }
 
