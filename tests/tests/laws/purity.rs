@@ -10,6 +10,7 @@ use straddle_core::{
     spec,
 };
 use straddle_docker::DockerPlatform;
+use straddle_eks::{KubernetesConfig, KubernetesPlatform};
 
 /// Something of everything: order in maps, files, several containers, tasks, exposure.
 const RICH: &str = r#"
@@ -62,7 +63,8 @@ const IMPURE: [&str; 17] = [
 #[test]
 fn law_5_mapping_is_pure() {
     let shop = std::fs::read_to_string(root().join("examples/shop/straddle.yaml")).unwrap();
-    let platforms: [&dyn Platform; 2] = [&MemoryPlatform::new(), &DockerPlatform::new(None)];
+    let kubernetes = KubernetesPlatform::new(KubernetesConfig::default());
+    let platforms: [&dyn Platform; 3] = [&MemoryPlatform::new(), &DockerPlatform::new(None), &kubernetes];
     for text in [shop.as_str(), RICH] {
         let app: App = spec::from_yaml(text).unwrap_or_else(|problems| panic!("{problems}"));
         let scope = Scope::new(&app.app);

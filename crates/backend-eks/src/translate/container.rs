@@ -79,7 +79,7 @@ pub(super) fn container(
     );
     native.args =
         environment::words(out, around, &field.child("command"), &place.child("args"), command.as_deref());
-    if spot.role == Role::Init && !spot.awaited.success {
+    if spot.role == Role::Init && !spot.demand.success {
         forget_exit_code(&mut native);
     }
     if spot.role == Role::Sidecar {
@@ -118,7 +118,7 @@ pub(super) fn container(
         let checked = health::Checked {
             container: model,
             role: spot.role,
-            awaited: spot.awaited,
+            demand: spot.demand,
             is_service: pod.is_service,
             place,
         };

@@ -60,7 +60,7 @@ impl Awaited {
 pub(super) struct Spot<'a> {
     pub(super) name: &'a str,
     pub(super) role: Role,
-    pub(super) awaited: Awaited,
+    pub(super) demand: Awaited,
     pub(super) place: Place,
 }
 
@@ -85,7 +85,7 @@ pub(super) fn arrange<'a>(
         } else {
             (Role::Sidecar, "initContainers", &mut first)
         };
-        spots.push(Spot { name, role, awaited, place: spec.child(list).index(*at) });
+        spots.push(Spot { name, role, demand: awaited, place: spec.child(list).index(*at) });
         *at += 1;
     }
     for spot in &spots {
@@ -207,7 +207,7 @@ fn late(out: &mut Output, path: FieldPath, waiting: &str, awaited: &str, conditi
 }
 
 fn completes(out: &mut Output, path: FieldPath, template: &TaskTemplate, spot: &Spot<'_>) {
-    if spot.awaited.success {
+    if spot.demand.success {
         let message = format!("others wait for the success of `{}`, and so does this one", spot.name);
         out.adapted("kubernetes/complete", path, message);
         return;

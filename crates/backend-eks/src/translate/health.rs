@@ -37,7 +37,7 @@ struct Purposes {
 pub(super) struct Checked<'a> {
     pub(super) container: &'a Container,
     pub(super) role: Role,
-    pub(super) awaited: Awaited,
+    pub(super) demand: Awaited,
     pub(super) is_service: bool,
     pub(super) place: &'a Place,
 }
@@ -60,7 +60,7 @@ pub(super) fn health(out: &mut Output, field: &FieldPath, checked: &Checked<'_>,
         return Probes::default();
     }
     let is_run = checked.role == Role::Main && !checked.is_service;
-    let is_unchecked = checked.role == Role::Sidecar && !checked.awaited.healthy;
+    let is_unchecked = checked.role == Role::Sidecar && !checked.demand.healthy;
     let purposes = Purposes {
         startup: startup.is_none() && !is_run && !is_unchecked,
         readiness: readiness.is_none(),
@@ -94,7 +94,7 @@ pub(super) fn health(out: &mut Output, field: &FieldPath, checked: &Checked<'_>,
             with_delay(native, special.start_period)
         });
     }
-    if checked.awaited.healthy && probes.startup.is_none() {
+    if checked.demand.healthy && probes.startup.is_none() {
         // Others wait for a startup probe only.
         probes.startup = probes.readiness.clone().or_else(|| probes.liveness.clone());
     }
