@@ -204,6 +204,8 @@ impl Site {
 
     /// Brings about the state in which an operation begins.
     fn prepare(&mut self, operation: Operation) -> Checked {
+        // A fault that did not take place must not do so now.
+        drop(self.proxy.take());
         let begin = operation.begin();
         if self.state != Some(begin) {
             self.state = None;
