@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use futures_util::{stream::BoxStream, try_join};
 use straddle_core::{
     error::{Error, ErrorKind, Result},
-    finding::{FindingKind, accept},
+    finding::{Finding, FindingKind, accept, refuse_blocked},
     model::App,
     orchestrator::{
         ConnectRequest, Connection, Context, EngineEvent, EventOptions, ExecRequest, ExecSession, Holder,
         Lease, LogLine, LogOptions, Orchestrator, RunOutcome, RunRequest,
     },
-    plan::{Action, Fingerprint, Intent, PLAN_VERSION, Plan, Step},
+    plan::{Action, Fingerprint, Intent, PLAN_VERSION, Plan, Step, Steps},
     platform::{Facts, Platform},
     scope::Scope,
     secret::{LocalSecrets, Resolver, SecretResolver},
@@ -23,9 +23,7 @@ use tokio::sync::OnceCell;
 use crate::{
     client::{Client, EngineVersion},
     config::DockerConfig,
-    connect, contexts,
-    diff::{self, Steps},
-    events, exec, execute,
+    connect, contexts, diff, events, exec, execute,
     facts::{self, Engine},
     lease, logs,
     names::{Names, Place},
@@ -101,18 +99,11 @@ impl DockerOrchestrator {
         scope: &Scope,
         app: &App,
         only: &[straddle_core::units::Name],
-    ) -> Result<(Steps, Vec<straddle_core::finding::Finding>, Live)> {
+    ) -> Result<(Steps, Vec<Finding>, Live)> {
         let (facts, live) = try_join!(self.facts(scope, Some(app)), self.live(scope))?;
         let mut translation = self.shared.platform.translate(app, scope, &facts);
         accept(&mut translation.findings, &app.accept);
-        if let Some(finding) = translation.findings.iter().find(|finding| finding.blocks()) {
-            let error = Error::new(ErrorKind::Blocked, format!("{}: {}", finding.path, finding.message))
-                .with_context("code", finding.code.clone());
-            return Err(match &finding.fix {
-                Some(fix) => error.with_help(fix.clone()),
-                None => error,
-            });
-        }
+        refuse_blocked(&translation.findings)?;
         let only: Vec<String> = only.iter().map(ToString::to_string).collect();
         let names = Names::new(scope);
         let steps = diff::apply(&translation.desired, &live, &names, &only)?;

@@ -4,13 +4,13 @@ use futures_util::TryStreamExt;
 use straddle_core::{
     error::{Error, ErrorKind},
     failure::{Cause, Failure},
+    secret::Mask,
 };
 
 use crate::{
     client::{Client, Inspected, LogQuery},
     document::{ContainerDocument, TemplateDocument},
     error::{is_missing, trim},
-    secrets::Mask,
     watch::Exit,
 };
 

@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use straddle_core::{
     clock::{Clock, SystemClock},
-    error::{Error, ErrorKind, Result},
+    error::{ErrorKind, Result},
     orchestrator::{Holder, Lease},
     scope::Scope,
 };
@@ -81,7 +81,7 @@ pub(crate) async fn take(shared: &Shared, scope: &Scope, holder: &Holder) -> Res
                 return Ok(lease(found.id));
             }
             Some(found) => match living(client, &found, holder).await? {
-                Some(other) => return Err(taken(&other)),
+                Some(other) => return Err(other.to_conflict()),
                 // By its id, so that nothing is removed but the one that was looked at.
                 None => client.remove(&found.id).await?,
             },
@@ -108,7 +108,7 @@ pub(crate) async fn give_back(shared: &Shared, lease: &Lease) -> Result<()> {
 pub(crate) fn is_left(labels: &Labels) -> bool {
     let clock = SystemClock::new();
     let asks = Holder::of_this_process("", &clock);
-    held(labels).is_none_or(|held| is_dead(&held.holder, &asks) || is_over(held.at))
+    held(labels).is_none_or(|held| held.holder.is_dead_to(&asks) || is_over(held.at))
 }
 
 async fn image(shared: &Shared) -> Result<Option<String>> {
@@ -136,7 +136,7 @@ fn held(labels: &Labels) -> Option<Held> {
 /// Returns who holds a lease, unless that is over.
 async fn living(client: &Client, found: &Inspected, asks: &Holder) -> Result<Option<Holder>> {
     let Some(Held { holder, at }) = held(&found.labels) else { return Ok(None) };
-    if is_dead(&holder, asks) {
+    if holder.is_dead_to(asks) {
         return Ok(None);
     }
     if !is_over(at) {
@@ -151,22 +151,6 @@ async fn living(client: &Client, found: &Inspected, asks: &Holder) -> Result<Opt
 fn is_over(at: i64) -> bool {
     let age = SystemClock::new().now().as_second().saturating_sub(at);
     age > i64::try_from(LIFE.as_secs()).unwrap_or(i64::MAX)
-}
-
-/// Returns whether a holder is known to be dead: who asks is on its machine, and does not find its process.
-fn is_dead(holder: &Holder, asks: &Holder) -> bool {
-    holder.machine == asks.machine && !is_alive(holder.process)
-}
-
-/// Returns whether a process of this machine lives, as far as that can be told; otherwise the lease runs out by itself.
-fn is_alive(process: u32) -> bool {
-    let proc = std::path::Path::new("/proc");
-    !proc.join("self").exists() || proc.join(process.to_string()).exists()
-}
-
-fn taken(holder: &Holder) -> Error {
-    Error::new(ErrorKind::Conflict, format!("{} is changing this application", holder.description))
-        .with_help("wait until that has ended; a lease that is left behind ends by itself within a minute")
 }
 
 /// Renews a lease until it is given back or the process ends.

@@ -12,6 +12,7 @@ use straddle_core::{
     error::{Error, Result},
     orchestrator::{LogLine, LogOptions},
     scope::Scope,
+    secret::Mask,
 };
 use tokio::sync::mpsc;
 
@@ -21,7 +22,7 @@ use crate::{
     events,
     labels::{self, Labels, Role},
     observe::{Group, Live},
-    secrets::Mask,
+    secrets,
 };
 
 /// How many lines wait for a slow reader.
@@ -53,7 +54,7 @@ pub(crate) async fn stream(
         .filter(|(workload, group)| wants(&options, workload, group))
         .map(|(_, group)| group)
         .collect();
-    let mask = Mask::of_templates(&shared.resolver, groups.iter().map(|group| &group.template));
+    let mask = secrets::mask_of_templates(&shared.resolver, groups.iter().map(|group| &group.template));
     let sources: Vec<Source> = groups.iter().flat_map(|group| sources(group, &options)).collect();
     let query =
         LogQuery { follow: false, since: options.since.map(Timestamp::as_second), tail: options.tail };

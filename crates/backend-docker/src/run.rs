@@ -2,7 +2,7 @@
 
 use straddle_core::{
     error::{Error, ErrorKind, Result},
-    finding::Finding,
+    finding::{Finding, refuse_blocked},
     orchestrator::{Context, Orchestrator, RunOutcome, RunRequest},
     path::FieldPath,
     platform::ResourceKey,
@@ -30,15 +30,8 @@ pub(crate) async fn run(
     let translation = backend.platform().translate(&request.app, scope, &facts);
     let key = ResourceKey::new(TASK, &request.task);
     let concerns = concerns(&request);
-    let blocks =
-        |finding: &&Finding| finding.blocks() && concerns.iter().any(|path| finding.path.starts_with(path));
-    if let Some(finding) = translation.findings.iter().find(blocks) {
-        let error = Error::new(ErrorKind::Blocked, format!("{}: {}", finding.path, finding.message));
-        return Err(match &finding.fix {
-            Some(fix) => error.with_help(fix.clone()),
-            None => error,
-        });
-    }
+    let concerned = |finding: &&Finding| concerns.iter().any(|path| finding.path.starts_with(path));
+    refuse_blocked(translation.findings.iter().filter(concerned))?;
     let Some(resource) = translation.desired.get(&key) else {
         return Err(Error::not_found(format!("task `{}`", request.task)));
     };
@@ -89,7 +82,7 @@ async fn surroundings(
         match key.kind.as_str() {
             NETWORK => {
                 let document: NetworkDocument = from_value(&resource.document)?;
-                execute::create_network(work, &to_value(&document), false).await?;
+                execute::create_network(work, &to_value(&document)).await?;
             }
             VOLUME => {
                 let document: VolumeDocument = from_value(&resource.document)?;

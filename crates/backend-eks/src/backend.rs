@@ -7,13 +7,13 @@ use futures_util::{stream::BoxStream, try_join};
 use straddle_core::{
     clock::{Clock, SystemClock},
     error::{Error, ErrorKind, Result},
-    finding::{Finding, FindingKind, accept},
+    finding::{Finding, FindingKind, accept, refuse_blocked},
     model::App,
     orchestrator::{
         ConnectRequest, Connection, Context, EngineEvent, EventOptions, ExecRequest, ExecSession, Holder,
         Lease, LogLine, LogOptions, Orchestrator, RunOutcome, RunRequest,
     },
-    plan::{Fingerprint, Intent, PLAN_VERSION, Plan, Step},
+    plan::{Fingerprint, Intent, PLAN_VERSION, Plan, Step, Steps},
     platform::{Facts, Platform},
     scope::Scope,
     secret::{LocalSecrets, Resolver, SecretResolver},
@@ -25,7 +25,7 @@ use crate::{
     client::{Client, kinds},
     config::KubernetesConfig,
     connect,
-    diff::{self, Around, Steps, judge},
+    diff::{self, Around, judge},
     events, exec, execute, facts, labels, lease, logs, names,
     observe::{Live, annotation_of, moment, number_of},
     platform::KubernetesPlatform,
@@ -109,9 +109,7 @@ impl KubernetesOrchestrator {
         let (facts, live) = try_join!(self.facts(scope, Some(app)), self.live(scope))?;
         let mut translation = self.shared.platform.translate(app, scope, &facts);
         accept(&mut translation.findings, &app.accept);
-        if let Some(finding) = translation.findings.iter().find(|finding| finding.blocks()) {
-            return Err(blocked(finding));
-        }
+        refuse_blocked(&translation.findings)?;
         let desired = diff::numbered(&translation.desired, &live, app);
         let judged = judge(&self.shared.client, &self.shared.namespace(scope), &desired, &live).await?;
         let around = Around { app, translation: &translation, live: &live, judged: &judged };
@@ -119,16 +117,6 @@ impl KubernetesOrchestrator {
         let steps = diff::apply(&around, &desired, &only)?;
         translation.findings.retain(|finding| finding.kind != FindingKind::Elsewhere);
         Ok((steps, translation.findings, live))
-    }
-}
-
-/// The error of a finding that stops the target from running the application.
-pub(crate) fn blocked(finding: &Finding) -> Error {
-    let error = Error::new(ErrorKind::Blocked, format!("{}: {}", finding.path, finding.message))
-        .with_context("code", finding.code.clone());
-    match &finding.fix {
-        Some(fix) => error.with_help(fix.clone()),
-        None => error,
     }
 }
 

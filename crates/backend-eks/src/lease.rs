@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use straddle_core::{
     clock::{Clock, SystemClock},
-    error::{Error, ErrorKind, Result},
+    error::{ErrorKind, Result},
     orchestrator::{Holder, Lease},
     scope::Scope,
 };
@@ -56,7 +56,7 @@ pub(crate) async fn take(shared: &Shared, scope: &Scope, holder: &Holder) -> Res
         Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Uncertain) => {
             let Some(found) = client.get(LEASE, &namespace, NAME).await? else { return Err(error) };
             if let Some(other) = living(&found, holder) {
-                return Err(taken(&other));
+                return Err(other.to_conflict());
             }
             // Only who saw this very version takes it over.
             let mut document = document;
@@ -114,22 +114,10 @@ fn holder_of(lease: &Value) -> Option<Holder> {
 /// Returns who else holds a lease, unless that is over.
 fn living(lease: &Value, asks: &Holder) -> Option<Holder> {
     let holder = holder_of(lease)?;
-    let is_dead = holder.machine == asks.machine && !is_alive(holder.process);
     let renewed = moment(&lease["spec"]["renewTime"]).unwrap_or(Timestamp::UNIX_EPOCH);
     let age = SystemClock::new().now().duration_since(renewed);
     let is_over = age.as_secs() > i64::try_from(LIFE.as_secs()).unwrap_or(i64::MAX);
-    (holder.id != asks.id && !is_dead && !is_over).then_some(holder)
-}
-
-/// Returns whether a process of this machine lives, as far as that can be told; otherwise the lease runs out by itself.
-fn is_alive(process: u32) -> bool {
-    let proc = std::path::Path::new("/proc");
-    !proc.join("self").exists() || proc.join(process.to_string()).exists()
-}
-
-fn taken(holder: &Holder) -> Error {
-    Error::new(ErrorKind::Conflict, format!("{} is changing this application", holder.description))
-        .with_help("wait until that has ended; a lease that is left behind ends by itself within a minute")
+    (holder.id != asks.id && !holder.is_dead_to(asks) && !is_over).then_some(holder)
 }
 
 /// Renews a lease until it is given back or the process ends.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use straddle_core::{
     error::{Error, ErrorKind, Result},
     failure::Cause,
-    finding::Finding,
+    finding::{Finding, refuse_blocked},
     orchestrator::{Context, Orchestrator, RunOutcome, RunRequest},
     path::FieldPath,
     platform::Resource,
@@ -14,7 +14,7 @@ use straddle_core::{
 };
 
 use crate::{
-    backend::{KubernetesOrchestrator, Shared, blocked},
+    backend::{KubernetesOrchestrator, Shared},
     client::{
         self,
         kinds::{CRON_JOB, JOB, NAMESPACE},
@@ -35,10 +35,8 @@ pub(crate) async fn run(
     let facts = backend.facts(scope, Some(&request.app)).await?;
     let translation = backend.platform().translate(&request.app, scope, &facts);
     let path = FieldPath::root().child("tasks").child(request.task.as_str());
-    let blocks = |finding: &&Finding| finding.blocks() && finding.path.starts_with(&path);
-    if let Some(finding) = translation.findings.iter().find(blocks) {
-        return Err(blocked(finding));
-    }
+    let concerned = |finding: &&Finding| finding.path.starts_with(&path);
+    refuse_blocked(translation.findings.iter().filter(concerned))?;
     let label = names::label(&request.task);
     let is_own = |resource: &&Resource| label_of(&resource.document, labels::TASK) == Some(label.as_str());
     let own: Vec<&Resource> = translation.desired.resources.iter().filter(is_own).collect();

@@ -5,6 +5,7 @@ use std::{borrow::Cow, fmt};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    error::{Error, ErrorKind, Result},
     model::Acceptance,
     path::{FieldPath, PathPattern},
 };
@@ -91,6 +92,17 @@ impl Finding {
         self.kind == FindingKind::Blocked
     }
 
+    /// Returns the error of an operation that it stops.
+    #[must_use]
+    pub fn to_error(&self) -> Error {
+        let error = Error::new(ErrorKind::Blocked, format!("{}: {}", self.path, self.message))
+            .with_context("code", self.code.clone());
+        match &self.fix {
+            Some(fix) => error.with_help(fix.clone()),
+            None => error,
+        }
+    }
+
     /// Returns whether `--strict` fails on it.
     #[must_use]
     pub fn counts(&self) -> bool {
@@ -99,6 +111,18 @@ impl Finding {
             FindingKind::Adapted | FindingKind::Ignored => self.accepted.is_none(),
             FindingKind::Elsewhere => false,
         }
+    }
+}
+
+/// Lets an operation go on unless a finding stops it.
+///
+/// # Errors
+///
+/// [`Blocked`](ErrorKind::Blocked) with the field, the reason and the fix of the first finding that does.
+pub fn refuse_blocked<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Result<()> {
+    match findings.into_iter().find(|finding| finding.blocks()) {
+        Some(finding) => Err(finding.to_error()),
+        None => Ok(()),
     }
 }
 

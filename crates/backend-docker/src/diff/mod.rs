@@ -7,10 +7,10 @@ mod running;
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use straddle_core::{
     error::Result,
-    plan::{Action, RevisionChange, Step},
+    plan::{Action, RevisionChange, Steps},
     platform::{Desired, Resource, ResourceKey},
 };
 
@@ -46,42 +46,6 @@ pub(crate) struct TaskStep {
     pub(crate) document: TaskDocument,
     /// Whether those that wait for it go on whatever its exit code is.
     pub(crate) any_exit: bool,
-}
-
-/// Steps, and how many resources need none.
-#[derive(Debug, Default)]
-pub(crate) struct Steps {
-    pub(crate) steps: Vec<Step>,
-    pub(crate) unchanged: u32,
-    pub(crate) endpoints: Vec<String>,
-}
-
-impl Steps {
-    fn push(
-        &mut self,
-        action: Action,
-        key: &ResourceKey,
-        summary: impl Into<String>,
-        payload: Value,
-    ) -> &mut Step {
-        let id = u32::try_from(self.steps.len()).unwrap_or(u32::MAX) + 1;
-        self.steps.push(Step {
-            id,
-            action,
-            resource: key.clone(),
-            summary: summary.into(),
-            revision: None,
-            changes: Vec::new(),
-            depends_on: Vec::new(),
-            payload,
-        });
-        let at = self.steps.len() - 1;
-        &mut self.steps[at]
-    }
-
-    fn id_of(&self, key: &ResourceKey) -> Option<u32> {
-        self.steps.iter().find(|step| step.resource == *key).map(|step| step.id)
-    }
 }
 
 /// Returns the steps that make the engine what an application says.

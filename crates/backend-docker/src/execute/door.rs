@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use straddle_core::error::{ErrorKind, Result};
+use straddle_core::{
+    error::{ErrorKind, Result},
+    secret::Mask,
+};
 
 use super::{Work, creating};
 use crate::{
@@ -11,7 +14,6 @@ use crate::{
     explain::Scene,
     labels::{self, Role},
     observe::{LiveDoor, backends_file},
-    secrets::Mask,
 };
 
 /// The door of one service, while its replicas are changed.

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures_util::future::{join_all, try_join_all};
-use straddle_core::error::{Error, ErrorKind, Result};
+use straddle_core::{
+    error::{Error, ErrorKind, Result},
+    secret::Mask,
+};
 
 use super::{Work, creating, not_ours};
 use crate::{
@@ -18,7 +21,6 @@ use crate::{
     explain::Scene,
     labels::{self, Labels, Role},
     names,
-    secrets::Mask,
     watch::{Exit, Seen, Watch},
 };
 

@@ -123,8 +123,9 @@ pub(crate) fn not_ours(kind: &str, name: &str) -> Error {
 pub(crate) async fn step(shared: &Shared, scope: &Scope, step: &Step, context: &Context) -> Result<String> {
     let work = Work::new(shared, scope, context, step.id, &step.resource.name).await?;
     match (step.resource.kind.as_str(), step.action) {
-        (NETWORK, Action::Create) => objects::create_network(&work, &step.payload, false).await,
-        (NETWORK, Action::Update) => objects::create_network(&work, &step.payload, true).await,
+        (NETWORK, Action::Create) => objects::create_network(&work, &step.payload).await,
+        // A plan that changes the network has seen it twice.
+        (NETWORK, Action::Update) => objects::keep_one_network(&work).await,
         (NETWORK, Action::Delete) => objects::remove_network(&work, &step.payload).await,
         (VOLUME, Action::Create) => objects::create_volume(&work, &step.payload).await,
         (VOLUME, Action::Delete) => objects::remove_volume(&work, &step.payload).await,

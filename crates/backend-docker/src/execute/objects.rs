@@ -17,15 +17,10 @@ use crate::{
 const GOING: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(200);
 
-pub(crate) async fn create_network(
-    work: &Work<'_>,
-    payload: &Value,
-    is_planned_twice: bool,
-) -> Result<String> {
+pub(crate) async fn create_network(work: &Work<'_>, payload: &Value) -> Result<String> {
     let NetworkDocument { name } = from_value(payload)?;
     let is_twice = match work.client().network(&name).await? {
-        // A plan that changes the network has seen it twice.
-        Some(network) if labels::is_owned(work.scope, &network.labels) => is_planned_twice,
+        Some(network) if labels::is_owned(work.scope, &network.labels) => false,
         Some(_) => return Err(not_ours("network", &name)),
         None => work.client().create_network(&name, work.labels()).await?,
     };
@@ -39,7 +34,7 @@ pub(crate) async fn create_network(
 ///
 /// The engine gives the name of a network twice: to a command that was killed while the engine was making it, and to the one that did not see
 /// it yet. The oldest one stays, unless only another one is in use.
-pub(super) async fn keep_one_network(work: &Work<'_>) -> Result<()> {
+pub(super) async fn keep_one_network(work: &Work<'_>) -> Result<String> {
     let name = work.names.network();
     let named = work.client().networks_named(name).await?.into_iter();
     let mut ours: Vec<Owned> = named
@@ -57,7 +52,7 @@ pub(super) async fn keep_one_network(work: &Work<'_>) -> Result<()> {
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    Ok("made".to_owned())
 }
 
 fn is_in_use(error: &Error) -> bool {

@@ -15,6 +15,7 @@ use straddle_core::{
     error::{Error, Result},
     failure::Failure,
     rolling::RollingBounds,
+    secret::Mask,
 };
 
 use super::{
@@ -31,7 +32,6 @@ use crate::{
     group::Condition,
     labels,
     names::{self, Place},
-    secrets::Mask,
     watch::Watch,
 };
 

@@ -32,8 +32,7 @@ use crate::{
     helper, labels,
     names::Place,
     observe::{Group, Live, LiveService},
-    pull,
-    secrets::{self, Mask},
+    pull, secrets,
     watch::Watch,
 };
 
@@ -128,7 +127,7 @@ async fn recipe(
 ) -> Result<Recipe> {
     making::demand_existing(work, &template).await?;
     let secrets = secrets::resolve(work.resolver(), work.name, &template)?;
-    let mask = Mask::new(secrets.values());
+    let mask = secrets::mask(secrets.values());
     let needs_helper = template.needs_hold() || template.needs_probe();
     let helper = if needs_helper { Some(work.helper_image().await?) } else { None };
     let probe_volume = match &helper {

@@ -9,6 +9,7 @@ use straddle_core::{
     error::{Error, ErrorKind, Result},
     failure::{Cause, Failure},
     orchestrator::Output,
+    secret::{Mask, StreamMask},
 };
 
 use super::{
@@ -24,8 +25,7 @@ use crate::{
     explain::Scene,
     helper, labels,
     observe::{Live, Run},
-    pull,
-    secrets::{self, Mask, StreamMask},
+    pull, secrets,
     watch::{Exit, Watch},
 };
 
@@ -169,7 +169,7 @@ pub(crate) async fn run_once(
 ) -> Result<Finished> {
     making::demand_existing(work, template).await?;
     let secrets = secrets::resolve(work.resolver(), work.name, template)?;
-    let mask = Mask::new(secrets.values());
+    let mask = secrets::mask(secrets.values());
     let needs_helper = template.needs_hold() || template.needs_probe();
     let helper = if needs_helper { Some(work.helper_image().await?) } else { None };
     let probe_volume = match &helper {
@@ -267,7 +267,7 @@ async fn take_up(work: &Work<'_>, run: &Run, since: Timestamp, options: &RunOpti
     match work.until_cancelled(ended).await {
         Ok(ended) => {
             let secrets = secrets::resolve(work.resolver(), work.name, &order.template)?;
-            end(work, &Mask::new(secrets.values()), (group.name().to_owned(), order), ended).await
+            end(work, &secrets::mask(secrets.values()), (group.name().to_owned(), order), ended).await
         }
         Err(error) => {
             stop_group(work.client(), &order.order()).await?;

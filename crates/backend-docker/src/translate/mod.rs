@@ -89,7 +89,7 @@ pub(crate) fn translate(app: &App, scope: &Scope, facts: &Facts, has_helper: boo
         has_helper,
         hashes: BTreeMap::new(),
         mounted: BTreeSet::new(),
-        followers: followers(app),
+        followers: app.followers(),
     };
     let AppSpec { app: name, services: _, tasks: _, volumes, accept: _ } = &**app;
     let network = ResourceKey::new(NETWORK, name.as_str());
@@ -100,7 +100,7 @@ pub(crate) fn translate(app: &App, scope: &Scope, facts: &Facts, has_helper: boo
         vec![Resource { key: network.clone(), document, depends_on: Vec::new(), summary: String::new() }];
     names_of_workloads(&mut out, app);
     let mut workloads = Vec::new();
-    for workload in in_order(app) {
+    for workload in app.in_order() {
         let (resource, hash) = match workload.kind {
             WorkloadKind::Service(service) => service::service(&mut out, &mut around, workload.name, service),
             WorkloadKind::Task(task) => service::task(&mut out, &mut around, workload.name, task),
@@ -142,38 +142,6 @@ fn mounted(resource: &Resource) -> impl Iterator<Item = &str> {
         .flat_map(serde_json::Map::values)
         .filter_map(|container| container.get("volumes").and_then(|volumes| volumes.as_object()));
     mounts.flat_map(serde_json::Map::values).filter_map(|mount| mount.get("source")?.as_str())
-}
-
-/// Returns who waits for whom.
-fn followers(app: &App) -> BTreeMap<&str, Vec<&str>> {
-    let mut followers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for workload in app.workloads() {
-        for name in workload.template.after.keys() {
-            followers.entry(name.as_str()).or_default().push(workload.name.as_str());
-        }
-    }
-    followers
-}
-
-/// Returns services and tasks, each after those that it names in `after`.
-fn in_order(app: &App) -> Vec<straddle_core::model::Workload<'_>> {
-    let mut waiting: Vec<_> = app.workloads().collect();
-    let mut placed: BTreeSet<&str> = BTreeSet::new();
-    let mut order = Vec::with_capacity(waiting.len());
-    while !waiting.is_empty() {
-        let (ready, rest): (Vec<_>, Vec<_>) = waiting
-            .into_iter()
-            .partition(|one| one.template.after.keys().all(|name| placed.contains(name.as_str())));
-        if ready.is_empty() {
-            // The rules of the model refuse a circle.
-            order.extend(rest);
-            break;
-        }
-        placed.extend(ready.iter().map(|one| one.name.as_str()));
-        order.extend(ready);
-        waiting = rest;
-    }
-    order
 }
 
 fn names_of_workloads(out: &mut Output, app: &App) {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use straddle_core::{
     error::{Error, Result},
     model::{AfterCondition, App, Workload, WorkloadKind},
-    plan::{Action, FieldChange, RevisionChange, Step},
+    plan::{Action, FieldChange, RevisionChange, Steps},
     platform::{Desired, Resource, ResourceKey, Translation},
 };
 
@@ -58,41 +58,6 @@ pub(crate) struct Bundle {
     /// Whether those that wait for a task go on whatever its exit code is.
     #[serde(default)]
     pub(crate) any_exit: bool,
-}
-
-/// Steps, and how many resources need none.
-#[derive(Debug, Default)]
-pub(crate) struct Steps {
-    pub(crate) steps: Vec<Step>,
-    pub(crate) unchanged: u32,
-}
-
-impl Steps {
-    fn push(
-        &mut self,
-        action: Action,
-        key: &ResourceKey,
-        summary: impl Into<String>,
-        payload: Value,
-    ) -> &mut Step {
-        let id = u32::try_from(self.steps.len()).unwrap_or(u32::MAX) + 1;
-        self.steps.push(Step {
-            id,
-            action,
-            resource: key.clone(),
-            summary: summary.into(),
-            revision: None,
-            changes: Vec::new(),
-            depends_on: Vec::new(),
-            payload,
-        });
-        let at = self.steps.len() - 1;
-        &mut self.steps[at]
-    }
-
-    fn id_of(&self, key: &ResourceKey) -> Option<u32> {
-        self.steps.iter().find(|step| step.resource == *key).map(|step| step.id)
-    }
 }
 
 /// What deciding about an application looks at.
@@ -176,7 +141,7 @@ pub(crate) fn apply(around: &Around<'_>, desired: &Desired, only: &[String]) -> 
         };
         shared(around, resource, &key, &mut steps)?;
     }
-    for workload in in_order(app) {
+    for workload in app.in_order() {
         if !wanted.contains(workload.name.as_str()) {
             continue;
         }
@@ -224,26 +189,6 @@ fn wanted(app: &App, only: &[String]) -> BTreeSet<String> {
         }
     }
     wanted
-}
-
-/// Returns services and tasks, each after those that it waits for.
-fn in_order(app: &App) -> Vec<Workload<'_>> {
-    let mut waiting: Vec<_> = app.workloads().collect();
-    let mut placed: BTreeSet<&str> = BTreeSet::new();
-    let mut order = Vec::with_capacity(waiting.len());
-    while !waiting.is_empty() {
-        let (ready, rest): (Vec<_>, Vec<_>) = waiting
-            .into_iter()
-            .partition(|one| one.template.after.keys().all(|name| placed.contains(name.as_str())));
-        if ready.is_empty() {
-            order.extend(rest);
-            break;
-        }
-        placed.extend(ready.iter().map(|one| one.name.as_str()));
-        order.extend(ready);
-        waiting = rest;
-    }
-    order
 }
 
 /// An object that belongs to no single workload.

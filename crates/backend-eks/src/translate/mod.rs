@@ -32,7 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use straddle_core::{
     finding::Note,
-    model::{App, AppSpec, Workload, WorkloadKind},
+    model::{App, AppSpec, WorkloadKind},
     path::FieldPath,
     platform::{Desired, Facts, Footprint, Output, Place, Resource, ResourceKey, Translation},
     scope::Scope,
@@ -161,7 +161,7 @@ pub(crate) fn translate(app: &App, scope: &Scope, facts: &Facts, config: &Kubern
         namespace: names::namespace(config.namespace.as_deref(), scope),
         hashes: BTreeMap::new(),
         uses: claims::uses(app),
-        followers: followers(app),
+        followers: app.followers(),
         has_both_clouds: has_both_clouds(app),
     };
     let mut all = Collected::default();
@@ -173,7 +173,7 @@ pub(crate) fn translate(app: &App, scope: &Scope, facts: &Facts, config: &Kubern
     for (field, resource) in claims::resources(&mut out, &around) {
         all.add(&mut out, &field, resource);
     }
-    for workload in in_order(app) {
+    for workload in app.in_order() {
         let Made { first, needs, mut main, last, hash } = match workload.kind {
             WorkloadKind::Service(service) => workload::service(&mut out, &around, workload.name, service),
             WorkloadKind::Task(task) => schedule::task(&mut out, &around, workload.name, task),
@@ -238,17 +238,6 @@ fn namespace(out: &mut Output, around: &Around<'_>) -> Resource {
     object::resource(NAMESPACE, &around.namespace, &Namespace { metadata, spec: None, status: None })
 }
 
-/// Returns who waits for whom.
-fn followers(app: &App) -> BTreeMap<&str, Vec<&str>> {
-    let mut followers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for workload in app.workloads() {
-        for name in workload.template.after.keys() {
-            followers.entry(name.as_str()).or_default().push(workload.name.as_str());
-        }
-    }
-    followers
-}
-
 fn has_both_clouds(app: &App) -> bool {
     let secrets = app
         .workloads()
@@ -256,27 +245,6 @@ fn has_both_clouds(app: &App) -> bool {
         .flat_map(|container| container.secrets.values().chain(container.secret_files.values()));
     let sources: BTreeSet<SecretSource> = secrets.map(|secret| secret.from.source()).collect();
     sources.contains(&SecretSource::AwsSecretsManager) && sources.contains(&SecretSource::AwsSsm)
-}
-
-/// Returns services and tasks, each after those that it names in `after`.
-fn in_order(app: &App) -> Vec<Workload<'_>> {
-    let mut waiting: Vec<_> = app.workloads().collect();
-    let mut placed: BTreeSet<&str> = BTreeSet::new();
-    let mut order = Vec::with_capacity(waiting.len());
-    while !waiting.is_empty() {
-        let (ready, rest): (Vec<_>, Vec<_>) = waiting
-            .into_iter()
-            .partition(|one| one.template.after.keys().all(|name| placed.contains(name.as_str())));
-        if ready.is_empty() {
-            // The rules of the model refuse a circle.
-            order.extend(rest);
-            break;
-        }
-        placed.extend(ready.iter().map(|one| one.name.as_str()));
-        order.extend(ready);
-        waiting = rest;
-    }
-    order
 }
 
 fn footprint(around: &Around<'_>, resources: &[Resource]) -> Footprint {

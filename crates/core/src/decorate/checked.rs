@@ -4,6 +4,7 @@ use super::{Call, Decorator, Operation};
 use crate::{
     capability::{Capability, Feature},
     error::{Error, ErrorKind, Result},
+    finding::refuse_blocked,
     orchestrator::Orchestrator,
     plan::Intent,
 };
@@ -26,10 +27,8 @@ impl Checked {
     }
 
     fn check(&self, call: Call<'_>) -> Result<()> {
-        if let Call::Execute(plan, _) = call
-            && let Some(finding) = plan.findings.iter().find(|finding| finding.blocks())
-        {
-            return Err(Error::new(ErrorKind::Blocked, format!("{}: {}", finding.path, finding.message)));
+        if let Call::Execute(plan, _) = call {
+            refuse_blocked(&plan.findings)?;
         }
         for (feature, field) in needs(call) {
             if !self.capability.has(feature) {

@@ -1,6 +1,10 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::{clock::Clock, orchestrator::Holder};
+use crate::{
+    clock::Clock,
+    error::{Error, ErrorKind},
+    orchestrator::Holder,
+};
 
 impl Holder {
     /// Names this process as the holder of a lease, with a description for people (`straddle up`).
@@ -17,6 +21,28 @@ impl Holder {
         let description = format!("{} on {machine} (pid {process})", description.into());
         Self { id, description, machine, process }
     }
+
+    /// Returns whether another holder can tell that this one is dead: it is on the same machine, and does not find the process.
+    ///
+    /// Where that cannot be told, a lease runs out by itself.
+    #[must_use]
+    pub fn is_dead_to(&self, other: &Self) -> bool {
+        self.machine == other.machine && !is_alive(self.process)
+    }
+
+    /// Returns the error of who finds that this one holds the lease.
+    #[must_use]
+    pub fn to_conflict(&self) -> Error {
+        Error::new(ErrorKind::Conflict, format!("{} is changing this application", self.description))
+            .with_help(
+                "wait until that has ended; a lease that is left behind ends by itself within a minute",
+            )
+    }
+}
+
+fn is_alive(process: u32) -> bool {
+    let proc = std::path::Path::new("/proc");
+    !proc.join("self").exists() || proc.join(process.to_string()).exists()
 }
 
 fn host_name() -> Option<String> {
@@ -39,5 +65,16 @@ mod tests {
         assert_ne!(one.id, two.id);
         assert_eq!((&one.machine, one.process), (&two.machine, two.process));
         assert!(one.description.starts_with("up on "));
+    }
+
+    #[test]
+    fn who_is_gone_is_only_dead_to_the_same_machine() {
+        let clock = ManualClock::new();
+        let (own, mut gone) = (Holder::of_this_process("up", &clock), Holder::of_this_process("up", &clock));
+        assert!(!own.is_dead_to(&gone));
+        gone.process = u32::MAX;
+        assert!(gone.is_dead_to(&own));
+        gone.machine = "another".to_owned();
+        assert!(!gone.is_dead_to(&own));
     }
 }

@@ -16,6 +16,7 @@ use super::{EngineOptions, Report, RunError, StepOutcome, schedule::Schedule};
 use crate::{
     error::{Error, ErrorKind, Result, Retry},
     event::Event,
+    finding::refuse_blocked,
     orchestrator::{Context, Holder, Lease, Orchestrator},
     plan::{Plan, Step},
 };
@@ -82,13 +83,7 @@ struct Ended {
 
 impl<O: Orchestrator + ?Sized> Run<'_, O> {
     async fn with_lease(&self, holder: &Holder, progress: &mut Progress) -> Result<()> {
-        if let Some(finding) = self.plan.findings.iter().find(|finding| finding.blocks()) {
-            let error = Error::new(ErrorKind::Blocked, format!("{}: {}", finding.path, finding.message));
-            return Err(match &finding.fix {
-                Some(fix) => error.with_help(fix.clone()),
-                None => error,
-            });
-        }
+        refuse_blocked(&self.plan.findings)?;
         let schedule = Schedule::new(self.plan)?;
         let lease = self.lock(holder).await?;
         let result = self.check_fingerprint().await;

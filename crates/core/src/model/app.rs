@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, ops::Deref};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Deref,
+};
 
 use serde::Serialize;
 
@@ -154,6 +157,40 @@ impl App {
     #[must_use]
     pub fn workload(&self, name: &str) -> Option<Workload<'_>> {
         self.workloads().find(|workload| workload.name.as_str() == name)
+    }
+
+    /// Returns services and tasks, each after those that it names in `after`.
+    #[must_use]
+    pub fn in_order(&self) -> Vec<Workload<'_>> {
+        let mut waiting: Vec<_> = self.workloads().collect();
+        let mut placed: BTreeSet<&str> = BTreeSet::new();
+        let mut order = Vec::with_capacity(waiting.len());
+        while !waiting.is_empty() {
+            let (ready, rest): (Vec<_>, Vec<_>) = waiting
+                .into_iter()
+                .partition(|one| one.template.after.keys().all(|name| placed.contains(name.as_str())));
+            if ready.is_empty() {
+                // The rules of the model refuse a circle.
+                order.extend(rest);
+                break;
+            }
+            placed.extend(ready.iter().map(|one| one.name.as_str()));
+            order.extend(ready);
+            waiting = rest;
+        }
+        order
+    }
+
+    /// Returns, for each service and task that others name in `after`, who these are.
+    #[must_use]
+    pub fn followers(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut followers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for workload in self.workloads() {
+            for name in workload.template.after.keys() {
+                followers.entry(name.as_str()).or_default().push(workload.name.as_str());
+            }
+        }
+        followers
     }
 }
 

@@ -1,13 +1,17 @@
 //! What will be done, before it is done: printable, serialisable, and refused when what it was made from has changed.
 
 mod changes;
+mod steps;
 
 use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use changes::{FieldChange, changes};
+pub use self::{
+    changes::{FieldChange, changes},
+    steps::Steps,
+};
 
 use crate::{
     error::{Error, ErrorKind, Result},

@@ -3,10 +3,11 @@ use std::collections::BTreeSet;
 use super::{
     Target, TaskTarget, Work, is_record, names,
     steps::Steps,
-    templates::{order, settings, templates},
+    templates::{settings, templates},
 };
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
+    finding::refuse_blocked,
     memory::{
         document::{Settings, Template, read},
         translate::{is_persistent, volumes},
@@ -28,13 +29,7 @@ pub(in crate::memory) fn apply(
     translation: Translation,
 ) -> Result<Plan> {
     let (app, only) = wish;
-    if let Some(finding) = translation.findings.iter().find(|finding| finding.blocks()) {
-        let error = Error::new(ErrorKind::Blocked, format!("{}: {}", finding.path, finding.message));
-        return Err(match &finding.fix {
-            Some(fix) => error.with_help(fix.clone()),
-            None => error,
-        });
-    }
+    refuse_blocked(&translation.findings)?;
     let wanted = wanted(app, only)?;
     let mut apply = Apply { app, awaited: awaited(app, &wanted), steps: Steps::new(state, scope) };
     apply.network_and_volumes();
@@ -42,8 +37,11 @@ pub(in crate::memory) fn apply(
         apply.leftovers();
     }
     let mut templates = templates(app, &translation);
-    for name in order(app).into_iter().filter(|name| wanted.contains(name)) {
-        let Some(workload) = app.workload(name) else { continue };
+    for workload in app.in_order() {
+        let name = workload.name.as_str();
+        if !wanted.contains(name) {
+            continue;
+        }
         let kind = if app.services.contains_key(workload.name) { "service" } else { "task" };
         let Some(resource) = translation.desired.get(&ResourceKey::new(kind, name)) else { continue };
         let template = templates.remove(name).unwrap_or_default();
@@ -73,14 +71,14 @@ impl Apply<'_> {
             self.steps.unchanged();
         } else {
             let key = ResourceKey::new("network", scope.prefix());
-            self.steps.add(Action::Create, key, &[], &Work::CreateNetwork);
+            self.steps.add(Action::Create, &key, &[], &Work::CreateNetwork);
         }
         for (name, volume) in volumes(self.app) {
             if state.volumes.contains_key(&(scope.clone(), name.to_owned())) {
                 self.steps.unchanged();
             } else if is_persistent(&volume) {
                 let work = Work::CreateVolume { name: name.to_owned() };
-                self.steps.add(Action::Create, ResourceKey::new("volume", name), &[], &work);
+                self.steps.add(Action::Create, &ResourceKey::new("volume", name), &[], &work);
             }
         }
     }
@@ -91,13 +89,13 @@ impl Apply<'_> {
         for name in names(state, scope) {
             if !self.app.services.keys().any(|own| own.as_str() == name) {
                 let key = ResourceKey::new("service", name.clone());
-                self.steps.add(Action::Delete, key, &[], &Work::RemoveService { name });
+                self.steps.add(Action::Delete, &key, &[], &Work::RemoveService { name });
             }
         }
         for name in recorded_tasks(state, scope) {
             if !self.awaited.contains(name.as_str()) {
                 let key = ResourceKey::new("task", name.clone());
-                self.steps.add(Action::Delete, key, &[], &Work::RemoveTask { name });
+                self.steps.add(Action::Delete, &key, &[], &Work::RemoveTask { name });
             }
         }
     }
@@ -152,7 +150,7 @@ impl Apply<'_> {
             any_exit,
         };
         let work = Work::RunTask(Box::new(target));
-        let step = self.steps.add(Action::Run, resource.key.clone(), &resource.depends_on, &work);
+        let step = self.steps.add(Action::Run, &resource.key, &resource.depends_on, &work);
         step.summary.clone_from(&resource.summary);
     }
 }

@@ -23,12 +23,12 @@ pub(super) fn remove(steps: &mut Steps<'_>, with_volumes: bool, only: &[String])
         let key = ResourceKey::new("service", name.clone());
         let comes_after = |other: &&ResourceKey| predecessors(state, scope, &other.name).contains(&name);
         let after: Vec<ResourceKey> = gone.iter().filter(comes_after).cloned().collect();
-        steps.add(Action::Delete, key.clone(), &after, &Work::RemoveService { name });
+        steps.add(Action::Delete, &key, &after, &Work::RemoveService { name });
         gone.push(key);
     }
     for name in tasks(state, scope).into_iter().filter(chosen) {
         let key = ResourceKey::new("task", name.clone());
-        steps.add(Action::Delete, key.clone(), &[], &Work::RemoveTask { name });
+        steps.add(Action::Delete, &key, &[], &Work::RemoveTask { name });
         gone.push(key);
     }
     if !only.is_empty() {
@@ -37,12 +37,12 @@ pub(super) fn remove(steps: &mut Steps<'_>, with_volumes: bool, only: &[String])
     if with_volumes {
         for (_, name) in state.volumes.keys().filter(|(own, _)| own == scope) {
             let key = ResourceKey::new("volume", name.clone());
-            steps.add(Action::Delete, key, &gone, &Work::RemoveVolume { name: name.clone() });
+            steps.add(Action::Delete, &key, &gone, &Work::RemoveVolume { name: name.clone() });
         }
     }
     if state.networks.contains(scope) {
         let key = ResourceKey::new("network", scope.prefix());
-        steps.add(Action::Delete, key, &gone, &Work::RemoveNetwork);
+        steps.add(Action::Delete, &key, &gone, &Work::RemoveNetwork);
     }
 }
 

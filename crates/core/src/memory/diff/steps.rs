@@ -13,7 +13,7 @@ use crate::{
         document::{ExposeDocument, Settings, Template, read},
         world::{GroupState, Role, ServiceRecord, State},
     },
-    plan::{Action, FieldChange, PLAN_VERSION, Plan, RevisionChange, Step, changes},
+    plan::{self, Action, FieldChange, PLAN_VERSION, Plan, RevisionChange, Step, changes},
     platform::ResourceKey,
     scope::Scope,
 };
@@ -22,50 +22,39 @@ use crate::{
 pub(super) struct Steps<'a> {
     pub(super) state: &'a State,
     pub(super) scope: &'a Scope,
-    steps: Vec<Step>,
-    unchanged: u32,
-    endpoints: Vec<String>,
+    steps: plan::Steps,
 }
 
 impl<'a> Steps<'a> {
     pub(super) fn new(state: &'a State, scope: &'a Scope) -> Self {
-        Self { state, scope, steps: Vec::new(), unchanged: 0, endpoints: Vec::new() }
+        Self { state, scope, steps: plan::Steps::default() }
     }
 
     /// Notes that a resource is as it should be.
     pub(super) fn unchanged(&mut self) {
-        self.unchanged += 1;
+        self.steps.unchanged += 1;
     }
 
     /// Adds a step, after those before it that do something to the resources in `after`.
     pub(super) fn add(
         &mut self,
         action: Action,
-        resource: ResourceKey,
+        resource: &ResourceKey,
         after: &[ResourceKey],
         work: &Work,
     ) -> &mut Step {
-        let before = self.steps.iter().filter(|step| after.contains(&step.resource));
-        let step = Step {
-            id: u32::try_from(self.steps.len() + 1).unwrap_or(u32::MAX),
-            action,
-            resource,
-            summary: String::new(),
-            revision: None,
-            changes: Vec::new(),
-            depends_on: before.map(|step| step.id).collect(),
-            // All keys of work are texts, so that it can always be written down.
-            payload: serde_json::to_value(work).unwrap_or_default(),
-        };
-        let at = self.steps.len();
-        self.steps.push(step);
-        &mut self.steps[at]
+        let before: Vec<u32> = after.iter().filter_map(|key| self.steps.id_of(key)).collect();
+        // All keys of work are texts, so that it can always be written down.
+        let payload = serde_json::to_value(work).unwrap_or_default();
+        let step = self.steps.push(action, resource, "", payload);
+        step.depends_on = before;
+        step
     }
 
     /// Adds the step that makes a service what it should be; `None` where it is so.
     pub(super) fn roll(&mut self, target: Target, after: &[ResourceKey]) -> Result<Option<&mut Step>> {
         let settings: Settings = read(&target.settings)?;
-        self.endpoints.extend(settings.expose.iter().filter_map(ExposeDocument::endpoint));
+        self.steps.endpoints.extend(settings.expose.iter().filter_map(ExposeDocument::endpoint));
         let record = self.state.services.get(&(self.scope.clone(), target.service.clone()));
         let hash = target.template.hash();
         if record.is_some_and(|record| is_so(self.state, self.scope, record, &target, &hash)) {
@@ -78,7 +67,7 @@ impl<'a> Steps<'a> {
         let summary = format!("×{}     {}", target.desired, target.template.image_names().join(", "));
         let action = if from.is_some() { Action::Update } else { Action::Create };
         let key = ResourceKey::new("service", target.service.clone());
-        let step = self.add(action, key, after, &Work::Roll(Box::new(target)));
+        let step = self.add(action, &key, after, &Work::Roll(Box::new(target)));
         step.summary = summary;
         step.revision = Some(RevisionChange { from, to });
         step.changes = changes;
@@ -91,9 +80,9 @@ impl<'a> Steps<'a> {
             scope: self.scope.clone(),
             backend: BACKEND.to_owned(),
             place,
-            steps: self.steps,
-            unchanged: self.unchanged,
-            endpoints: self.endpoints,
+            steps: self.steps.steps,
+            unchanged: self.steps.unchanged,
+            endpoints: self.steps.endpoints,
             findings,
             fingerprint: fingerprint(self.state, self.scope),
             left_lease: false,

@@ -23,8 +23,8 @@ pub(super) fn templates<'a>(app: &'a App, translation: &Translation) -> BTreeMap
         translation.desired.get(&ResourceKey::new(kind, name)).map(|resource| &resource.document)
     };
     let mut templates: BTreeMap<&str, Template> = BTreeMap::new();
-    for name in order(app) {
-        let Some(workload) = app.workload(name) else { continue };
+    for workload in app.in_order() {
+        let name = workload.name.as_str();
         let kind = if app.services.contains_key(workload.name) { "service" } else { "task" };
         let Some(own) = document(kind, name) else { continue };
         let mounts = workload.template.containers.values().flat_map(|container| container.volumes.values());
@@ -64,19 +64,6 @@ pub(in crate::memory) fn task_template(
         template.task["containers"][*name]["command"] = command.into();
     }
     Ok(template)
-}
-
-/// Returns services and tasks, each after those that it comes after.
-pub(super) fn order(app: &App) -> Vec<&str> {
-    let mut order: Vec<&str> = Vec::new();
-    let mut open: Vec<_> = app.workloads().collect();
-    while !open.is_empty() {
-        let ready = |after: &BTreeMap<Name, _>| after.keys().all(|name| order.contains(&name.as_str()));
-        // The rules of the model allow no circle.
-        let next = open.iter().position(|workload| ready(&workload.template.after)).unwrap_or_default();
-        order.push(open.remove(next).name.as_str());
-    }
-    order
 }
 
 /// Returns what of a service's document lies outside its revisions.
