@@ -3,16 +3,17 @@
 use std::{
     io::Write,
     process::{Command as Process, Stdio},
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
 use async_trait::async_trait;
 use serde_json::Value;
-use straddle_conformance::{Witness, cannot, probe};
+use straddle_conformance::{Abandoned, Applying, Witness, cannot, probe};
 use straddle_core::{
     error::{Error, ErrorKind, Result},
     scope::Scope,
 };
+use straddle_eks::{KubernetesConfig, KubernetesOrchestrator};
 use tempfile::TempDir;
 
 /// The variable that names the kubeconfig of the cluster under test.
@@ -20,6 +21,9 @@ pub const KUBECONFIG: &str = "STRADDLE_TEST_KUBECONFIG";
 
 /// The variable that names the command which makes the images of an archive known to the cluster; the archive is added to it.
 const LOAD: &str = "STRADDLE_TEST_CLUSTER_LOAD";
+
+/// The variable that names the command which starts the cluster's node anew.
+const RESTART: &str = "STRADDLE_TEST_CLUSTER_RESTART";
 
 /// The kinds of objects that may belong to an application.
 const KINDS: &str = "deployments,daemonsets,statefulsets,replicasets,jobs,cronjobs,pods,services,configmaps,secrets,persistentvolumeclaims";
@@ -49,10 +53,10 @@ impl Cluster {
         Ok(Self { kubeconfig, secrets: Mutex::new(None) })
     }
 
-    /// Returns the kubeconfig.
+    /// Returns what a backend is told to find it.
     #[must_use]
-    pub fn kubeconfig(&self) -> &str {
-        &self.kubeconfig
+    pub fn config(&self) -> KubernetesConfig {
+        KubernetesConfig { kubeconfig: Some(self.kubeconfig.clone().into()), ..KubernetesConfig::default() }
     }
 
     /// Makes the probe's image known to the cluster, and returns its name.
@@ -164,6 +168,27 @@ impl Witness for Cluster {
             }
             _ => Ok(()),
         }
+    }
+
+    async fn restart_engine(&self) -> Result<()> {
+        let Some(command) = std::env::var(RESTART).ok().filter(|command| !command.is_empty()) else {
+            return Err(cannot(format!("{RESTART} names no command that restarts the node")));
+        };
+        let run = move || Process::new("sh").args(["-c", &command]).output();
+        let ran =
+            tokio::task::spawn_blocking(run).await.map_err(|error| failed("restart the node", error))?;
+        let ran = ran.map_err(|error| failed("restart the node", error))?;
+        if ran.status.success() {
+            Ok(())
+        } else {
+            Err(failed("restart the node", String::from_utf8_lossy(&ran.stderr)))
+        }
+    }
+
+    async fn begin_apply(&self, scope: &Scope, spec: &str) -> Result<Box<dyn Applying>> {
+        // A connection of its own, as another process has.
+        let orchestrator = KubernetesOrchestrator::connect(self.config()).await?;
+        Ok(Box::new(Abandoned::apply(Arc::new(orchestrator), scope, spec)?))
     }
 
     async fn take_port(&self) -> Result<u16> {

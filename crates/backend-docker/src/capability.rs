@@ -35,5 +35,6 @@ pub(crate) fn capability() -> Capability {
         .with_note(Feature::SecretEnvironment, Engine, "whoever may inspect containers sees them")
         .with(Feature::SecretFiles, Engine)
         .with(Feature::SharedNetwork, Engine)
+        .with(Feature::SplitOutput, Engine)
         .with(Feature::TaskTimeout, WhileWatching)
 }

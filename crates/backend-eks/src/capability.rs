@@ -50,5 +50,10 @@ pub(crate) fn capability() -> Capability {
         .with_note(Feature::SecretEnvironment, Engine, "whoever may read Secrets of the namespace sees them")
         .with_note(Feature::SecretFiles, Engine, "whoever may read Secrets of the namespace sees them")
         .with(Feature::SharedNetwork, Engine)
+        .with_note(
+            Feature::SplitOutput,
+            Provider::None,
+            "the API server hands on both as one, but for commands inside containers",
+        )
         .with_note(Feature::TaskTimeout, Engine, "over all attempts together")
 }

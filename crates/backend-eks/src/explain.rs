@@ -7,7 +7,11 @@ use kube::api::LogParams;
 use serde_json::Value;
 use straddle_core::failure::{Cause, Failure};
 
-use crate::client::{self, Client};
+use crate::{
+    client::{self, Client},
+    execute::Work,
+    secrets,
+};
 
 /// How many last lines are shown.
 const LAST_LINES: i64 = 20;
@@ -187,26 +191,29 @@ fn start_summary(message: &str) -> String {
     }
 }
 
-/// Makes the failure of a workload, with the last lines of the container.
-pub(crate) async fn failure(client: &Client, namespace: &str, workload: &str, trouble: &Trouble) -> Failure {
+/// Makes the failure of a workload, with the last lines of the container; values of secrets are hidden in all of it.
+pub(crate) async fn failure(work: &Work<'_>, trouble: &Trouble) -> Failure {
+    let (client, namespace) = (work.client(), &work.namespace);
+    let mask = secrets::mask(client, work.scope, namespace).await;
     let mut summary = trouble.summary.clone();
     if trouble.cause == Cause::Exited && trouble.count > 1 {
         let code = trouble.exit_code.unwrap_or_default();
         summary = format!("the container exits (exit {code}, {} times in a row)", trouble.count);
     }
-    let mut failure = Failure::new(workload, trouble.cause, summary);
+    let mut failure = Failure::new(work.name, trouble.cause, mask.hide(&summary));
     failure.container.clone_from(&trouble.container);
     failure.replica = Some(trouble.pod.clone());
     failure.exit_code = trouble.exit_code;
     failure.count = trouble.count;
     if let Some(container) = &trouble.container {
-        failure.last_lines = last_lines(client, namespace, &trouble.pod, container).await;
+        let lines = last_lines(client, namespace, &trouble.pod, container).await;
+        failure.last_lines = lines.iter().map(|line| mask.hide(line).into_owned()).collect();
     }
     failure
 }
 
 /// Reads the last lines of a container: of its last start, or of the one before if it wrote none yet.
-pub(crate) async fn last_lines(client: &Client, namespace: &str, pod: &str, container: &str) -> Vec<String> {
+async fn last_lines(client: &Client, namespace: &str, pod: &str, container: &str) -> Vec<String> {
     for previous in [false, true] {
         let params = LogParams {
             container: Some(container.to_owned()),

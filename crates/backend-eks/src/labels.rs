@@ -32,12 +32,19 @@ pub(crate) const MIN_HEALTHY: &str = "straddle.dev/min-healthy";
 pub(crate) const MAX_RUNNING: &str = "straddle.dev/max-running";
 /// Annotation of a workload: `on_failure` or `never`.
 pub(crate) const ROLLBACK: &str = "straddle.dev/rollback";
-/// Annotation of a generated Secret: where its values come from, as JSON (`{"KEY": "env:NAME"}`).
+/// Annotation of a generated Secret: where the values of files come from, as JSON (`{"KEY": "file:PATH"}`).
 pub(crate) const REFERENCES: &str = "straddle.dev/references";
+/// Annotation of a generated Secret: where the values of variables come from. The line end that an editor puts at the end of a file is no part of them.
+pub(crate) const VARIABLES: &str = "straddle.dev/variables";
 /// Annotation of what remembers a pod template: its rollout was rolled back or given up.
 pub(crate) const FAILED: &str = "straddle.dev/failed";
 /// Annotation of a Job that somebody asked for, maybe with another command: it says nothing about whether the task was run.
 pub(crate) const BY_HAND: &str = "straddle.dev/by-hand";
+
+/// Annotation of the pod template of a run: its essential containers, where others stand beside them (`migrate,check`).
+pub(crate) const ESSENTIAL: &str = "straddle.dev/essential";
+/// Annotation of a Job that was ended with the first of its essential containers: the exit code of that.
+pub(crate) const ENDED: &str = "straddle.dev/ended";
 
 /// The value of [`MANAGED_BY`], and our field manager.
 pub(crate) const STRADDLE: &str = "straddle";

@@ -41,6 +41,7 @@ mod render;
 mod revision;
 pub mod rolling;
 mod run;
+mod secrets;
 mod status;
 mod translate;
 

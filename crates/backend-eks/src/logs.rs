@@ -1,6 +1,6 @@
 //! The output of containers: of all pods of a service or task, and of new ones where it is followed.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::{
     AsyncBufReadExt, StreamExt,
@@ -13,6 +13,7 @@ use straddle_core::{
     error::{Error, Result},
     orchestrator::{LogLine, LogOptions},
     scope::Scope,
+    secret::Mask,
 };
 use tokio::{sync::mpsc, task::JoinSet};
 
@@ -22,6 +23,7 @@ use crate::{
     explain::statuses,
     labels,
     observe::label_of,
+    secrets,
 };
 
 /// How many lines wait for a slow reader.
@@ -48,12 +50,13 @@ pub(crate) async fn stream(
     let pods = client.list(POD, &namespace, &selector).await?;
     check(&pods, &options)?;
     if options.follow {
-        return Ok(follow(client, namespace, selector, options));
+        return Ok(follow(client, scope.clone(), namespace, options));
     }
     let sources: Vec<Source> = pods.iter().flat_map(|pod| sources(pod, &options)).collect();
+    let mask = Arc::new(secrets::mask(&client, scope, &namespace).await);
     let mut lines: Vec<LogLine> = Vec::new();
     for source in sources {
-        let read = read(&client, &namespace, &source, &options, false).await?;
+        let read = read(&client, &namespace, &source, &options, false, &mask).await?;
         lines.extend(read.filter_map(|line| async { line.ok() }).collect::<Vec<_>>().await);
     }
     lines.sort_by_key(|line| line.time);
@@ -113,6 +116,7 @@ async fn read(
     source: &Source,
     options: &LogOptions,
     follow: bool,
+    mask: &Arc<Mask>,
 ) -> Result<BoxStream<'static, Result<LogLine>>> {
     let params = LogParams {
         container: Some(source.container.clone()),
@@ -123,7 +127,7 @@ async fn read(
         ..LogParams::default()
     };
     let stream = client.logs(namespace, &source.pod, &params).await?;
-    let source = source.clone();
+    let (source, mask) = (source.clone(), Arc::clone(mask));
     let lines = stream.lines().map(move |line| {
         let line = line.map_err(|failed| {
             Error::new(
@@ -144,22 +148,28 @@ async fn read(
             time,
             // The API server does not say which of the two it was.
             is_stderr: false,
-            line: text.to_owned(),
+            line: mask.hide(text).into_owned(),
         })
     });
-    Ok(lines.boxed())
+    // The API server takes whole seconds.
+    let since = options.since;
+    let is_wanted = move |line: &Result<LogLine>| match (since, line) {
+        (Some(since), Ok(LogLine { time: Some(time), .. })) => *time >= since,
+        _ => true,
+    };
+    Ok(lines.filter(move |line| std::future::ready(is_wanted(line))).boxed())
 }
 
 /// Follows the output of containers that run, and of those that are started.
 fn follow(
     client: Client,
+    scope: Scope,
     namespace: String,
-    selector: String,
     options: LogOptions,
 ) -> BoxStream<'static, Result<LogLine>> {
     let (sender, receiver) = mpsc::channel(BUFFER);
     tokio::spawn(async move {
-        let mut watch = client.follow(&namespace, &[(POD, selector)]);
+        let mut watch = client.follow(&namespace, &[(POD, labels::selector(&scope))]);
         let (mut known, mut readers, mut is_first) = (BTreeSet::new(), JoinSet::new(), true);
         loop {
             let change = tokio::select! {
@@ -176,19 +186,29 @@ fn follow(
                 }
                 None => return,
             };
-            for source in pods.iter().flat_map(|pod| sources(pod, &options)) {
-                if !known.insert(source.clone()) {
-                    continue;
-                }
+            let new: Vec<Source> = pods
+                .iter()
+                .flat_map(|pod| sources(pod, &options))
+                .filter(|source| known.insert(source.clone()))
+                .collect();
+            if new.is_empty() {
+                is_first = false;
+                continue;
+            }
+            // What is started now may have been given other secrets than what was before.
+            let mask = Arc::new(secrets::mask(&client, &scope, &namespace).await);
+            for source in new {
                 // What starts later is read from its beginning.
                 let mut options = options.clone();
                 if !is_first {
                     options.tail = None;
                 }
                 let (client, namespace, sender) = (client.clone(), namespace.clone(), sender.clone());
+                let mask = Arc::clone(&mask);
                 readers.spawn(async move {
                     // A container that has just ended may have no output any more.
-                    let Ok(mut lines) = read(&client, &namespace, &source, &options, true).await else {
+                    let Ok(mut lines) = read(&client, &namespace, &source, &options, true, &mask).await
+                    else {
                         return;
                     };
                     while let Some(line) = lines.next().await {

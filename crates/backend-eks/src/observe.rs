@@ -5,7 +5,12 @@ use std::collections::BTreeMap;
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use straddle_core::{error::Result, plan::Fingerprint, revision::content_hash, scope::Scope};
+use straddle_core::{
+    error::{ErrorKind, Result},
+    plan::Fingerprint,
+    revision::content_hash,
+    scope::Scope,
+};
 
 use crate::{
     client::{
@@ -43,6 +48,17 @@ pub(crate) struct Kept<'a> {
     pub(crate) object: &'a Value,
 }
 
+/// Lists the objects of a kind. What stands outside of namespaces is made for few applications, and few may look at it.
+async fn list(client: &Client, kind: Kind, namespace: &str, selector: &str) -> Result<Vec<Value>> {
+    match client.list(kind, namespace, selector).await {
+        Err(error) if error.kind() == ErrorKind::Denied && !kind.is_namespaced => {
+            tracing::debug!(%error, "objects of the cluster are not looked at");
+            Ok(Vec::new())
+        }
+        found => found,
+    }
+}
+
 impl Live {
     /// Reads everything: one call for the namespace, and one for each kind that the cluster serves.
     pub(crate) async fn read(
@@ -74,7 +90,7 @@ impl Live {
             return Ok(live);
         }
         let selector = labels::selector(scope);
-        let lists = kinds.iter().map(|kind| client.list(*kind, namespace, &selector));
+        let lists = kinds.iter().map(|kind| list(client, *kind, namespace, &selector));
         for (kind, found) in kinds.iter().zip(try_join_all(lists).await?) {
             match *kind {
                 REPLICA_SET => live.replica_sets = found,
@@ -89,6 +105,7 @@ impl Live {
         Ok(live)
     }
 
+    /// Returns one object by its name.
     pub(crate) fn get(&self, kind: Kind, name: &str) -> Option<&Value> {
         self.objects.get(&(kind, name.to_owned()))
     }

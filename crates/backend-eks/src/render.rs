@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 use straddle_core::platform::{Artefact, Desired};
 
-use crate::labels;
+use crate::{labels, secrets};
 
 const FILE: &str = "kubernetes.yaml";
 
@@ -79,13 +79,11 @@ fn plain_key(key: &str) -> Option<&str> {
 fn command(secret: &Value) -> String {
     let text = |pointer: &str| secret.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (name, namespace) = (text("/metadata/name"), text("/metadata/namespace"));
-    let references = secret
-        .pointer("/metadata/annotations")
-        .and_then(|annotations| annotations.get(labels::REFERENCES)?.as_str())
-        .and_then(|references| serde_json::from_str::<Map<String, Value>>(references).ok())
-        .unwrap_or_default();
+    let references = [labels::REFERENCES, labels::VARIABLES]
+        .into_iter()
+        .flat_map(|annotation| secrets::references(secret, annotation).unwrap_or_default());
     let mut words = format!("kubectl --namespace {namespace} create secret generic {name}");
-    for (key, reference) in &references {
+    for (key, reference) in references {
         let reference = reference.as_str().unwrap_or_default();
         // Writing to a text cannot fail.
         let _ = match reference.split_once(':') {

@@ -17,6 +17,7 @@ use crate::{
         kinds::{self, CLAIM, DAEMON_SET, JOB, POD},
     },
     diff::{Ending, ending},
+    execute::{ended_with, exit_code},
     explain::statuses,
     labels,
     observe::{Live, MAIN, label_of, moment, number_of},
@@ -148,9 +149,7 @@ fn tasks(live: &Live, pods: &[&Value]) -> Vec<TaskStatus> {
     for ((kind, name), job) in &live.objects {
         let Some(task) = label_of(job, labels::TASK).filter(|_| *kind == JOB) else { continue };
         let pod = pods.iter().rev().find(|pod| label_of(pod, "batch.kubernetes.io/job-name") == Some(name));
-        let exit_code = pod.and_then(|pod| {
-            pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"].as_i64()
-        });
+        let exit_code = ended_with(job).or_else(|| pod.and_then(|pod| exit_code(pod)));
         let state = match ending(job) {
             Ending::Failed => RunState::Failed,
             Ending::Running => RunState::Running,

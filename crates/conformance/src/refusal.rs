@@ -136,7 +136,8 @@ fn asked(feature: Feature) -> Asked {
         | Feature::ExecExitCode
         | Feature::HealthReplacement
         | Feature::Rollback
-        | Feature::Rolling => Asked::Silently,
+        | Feature::Rolling
+        | Feature::SplitOutput => Asked::Silently,
         Feature::Import => Asked::ByImport,
         Feature::Lease => Asked::ByLease,
         _ => Asked::Unknown,

@@ -73,13 +73,15 @@ pub enum Feature {
     SecretFiles,
     /// Containers of a task reach each other on localhost.
     SharedNetwork,
+    /// Standard output and standard error of containers are told apart.
+    SplitOutput,
     /// Tasks are stopped when their time is over.
     TaskTimeout,
 }
 
 impl Feature {
     /// All features, in the order of their names.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Autoscale,
         Self::BlueGreen,
         Self::Canary,
@@ -112,6 +114,7 @@ impl Feature {
         Self::SecretEnvironment,
         Self::SecretFiles,
         Self::SharedNetwork,
+        Self::SplitOutput,
         Self::TaskTimeout,
     ];
 
@@ -151,6 +154,7 @@ impl Feature {
             Self::SecretEnvironment => "secrets as environment",
             Self::SecretFiles => "secrets as files",
             Self::SharedNetwork => "containers of a task share localhost",
+            Self::SplitOutput => "standard output and error told apart",
             Self::TaskTimeout => "task stopped when its time is over",
         }
     }

@@ -11,7 +11,7 @@ use std::{
 
 use clap::Parser;
 use straddle_conformance::{Bench, Suite};
-use straddle_eks::{KubernetesConfig, KubernetesOrchestrator};
+use straddle_eks::KubernetesOrchestrator;
 use straddle_tests::kubernetes::Cluster;
 
 /// Run the conformance suite on a Kubernetes cluster
@@ -27,9 +27,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let arguments = Arguments::parse();
     let cluster = Cluster::find()?;
     let image = cluster.load_probe()?;
-    let config =
-        KubernetesConfig { kubeconfig: Some(cluster.kubeconfig().into()), ..KubernetesConfig::default() };
-    let backend = KubernetesOrchestrator::connect(config).await?;
+    let backend = KubernetesOrchestrator::connect(cluster.config()).await?;
     let run = format!("suite{}", std::process::id());
     let bench = Bench::new(Arc::new(backend), Arc::new(cluster), image, run)
         .map_err(|mismatch| mismatch.to_string())?;

@@ -539,13 +539,14 @@ impl<'a> Rollout<'a> {
         goes: impl Fn(&Replica) -> bool,
     ) -> Result<()> {
         let mut tasks: FuturesUnordered<BoxFuture<'_, Outcome>> = FuturesUnordered::new();
-        for at in 0..self.replicas.len() {
-            if goes(&self.replicas[at]) {
-                self.replicas[at].phase = Phase::Retiring;
-                let fate = self.fate(recipe, at, desired);
-                let task = self.retire(recipe, at, fate);
-                tasks.push(task);
-            }
+        let mut going: Vec<usize> = (0..self.replicas.len()).filter(|at| goes(&self.replicas[*at])).collect();
+        // One of them is kept as evidence: rather one that has run than one that was not started yet.
+        going.sort_by_key(|at| self.replicas[*at].phase != Phase::Up);
+        for at in going {
+            self.replicas[at].phase = Phase::Retiring;
+            let fate = self.fate(recipe, at, desired);
+            let task = self.retire(recipe, at, fate);
+            tasks.push(task);
         }
         let mut gone = Vec::new();
         while let Some(outcome) = tasks.next().await {

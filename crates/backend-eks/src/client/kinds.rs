@@ -64,6 +64,7 @@ pub(crate) const KINDS: &[Kind] = &[
     kind("ServiceAccount", "", "v1", "serviceaccounts"),
     CONFIG_MAP,
     SECRET,
+    kind("StorageClass", "storage.k8s.io", "v1", "storageclasses").of_cluster(),
     kind("ExternalSecret", "external-secrets.io", "v1", "externalsecrets"),
     kind("PersistentVolume", "", "v1", "persistentvolumes").of_cluster(),
     CLAIM,

@@ -370,6 +370,9 @@ pub(crate) enum Ending {
 
 /// Returns how a Job ended, or that it has not.
 pub(crate) fn ending(job: &Value) -> Ending {
+    if let Some(code) = annotation_of(job, labels::ENDED) {
+        return if code == "0" { Ending::Succeeded } else { Ending::Failed };
+    }
     let is = |kind: &str| {
         let conditions = job["status"]["conditions"].as_array();
         conditions.into_iter().flatten().any(|one| one["type"] == kind && one["status"] == "True")

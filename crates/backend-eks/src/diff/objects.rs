@@ -11,8 +11,9 @@ use straddle_core::{
 
 use crate::{
     client::{Client, fields::applied, kinds},
-    labels::{self, STRADDLE},
+    labels::STRADDLE,
     observe::Live,
+    secrets,
 };
 
 /// How many dry runs are made at once.
@@ -80,7 +81,7 @@ async fn one(client: &Client, namespace: &str, resource: &Resource, live: &Live)
         return Ok(Verdict::Same);
     }
     // The data of a generated Secret is nobody's business here; its name says what it was made from.
-    if kind == kinds::SECRET && found["metadata"]["annotations"].get(labels::REFERENCES).is_some() {
+    if kind == kinds::SECRET && secrets::is_generated(found) {
         return Ok(Verdict::Same);
     }
     let before = applied(found, STRADDLE).unwrap_or_default();

@@ -8,6 +8,7 @@ use straddle_core::{
     error::{Error, ErrorKind, Result},
     plan::{Action, FieldChange, RevisionChange},
     platform::ResourceKey,
+    units::Percent,
 };
 
 use super::{Bundle, Gone, NAMESPACE_STEP, OBJECTS, SERVICE, Steps, TASK, VOLUME, gone, to_value};
@@ -18,6 +19,7 @@ use crate::{
     },
     labels::{self, STRADDLE},
     observe::{Kept, Live, MAIN, annotation_of, label_of, number_of},
+    rolling::RollingUpdate,
 };
 
 /// Returns what we applied of the object that runs a service.
@@ -61,6 +63,7 @@ pub(crate) fn scale(live: &Live, replicas: &[(String, u32)]) -> Result<Steps> {
             continue;
         }
         owned["spec"]["replicas"] = json!(number);
+        rebound(&mut owned, *number);
         let step =
             steps.push(Action::Update, &ResourceKey::new(SERVICE, service), format!("×{number}"), one(owned));
         step.changes = vec![FieldChange {
@@ -70,6 +73,20 @@ pub(crate) fn scale(live: &Live, replicas: &[(String, u32)]) -> Result<Steps> {
         }];
     }
     Ok(steps)
+}
+
+/// Makes the whole numbers of a rolling update anew for another number of replicas, from the shares that they stand for.
+fn rebound(owned: &mut Value, replicas: u32) {
+    let share = |annotation: &str| annotation_of(owned, annotation)?.parse::<Percent>().ok();
+    let (Some(min_healthy), Some(max_running)) = (share(labels::MIN_HEALTHY), share(labels::MAX_RUNNING))
+    else {
+        return;
+    };
+    if let Some(update) = owned.pointer_mut("/spec/strategy/rollingUpdate") {
+        let RollingUpdate { max_unavailable, max_surge } =
+            RollingUpdate::new(replicas, min_healthy, max_running);
+        *update = json!({"maxSurge": max_surge, "maxUnavailable": max_unavailable});
+    }
 }
 
 /// Returns the steps that replace every replica by an equal one.

@@ -17,7 +17,7 @@ use straddle_core::{
 
 pub(crate) use self::{
     objects::apply_all,
-    task::{Ran, follow_job},
+    task::{Ran, ended_with, exit_code, follow_job},
 };
 use crate::{
     backend::Shared,

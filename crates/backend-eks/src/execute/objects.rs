@@ -2,13 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures_util::future::try_join_all;
-use serde_json::{Map, Value, json};
-use straddle_core::{
-    error::{Error, ErrorKind, Result},
-    failure::{Cause, Failure},
-};
+use serde_json::Value;
+use straddle_core::error::{Error, ErrorKind, Result};
 
 use super::Work;
 use crate::{
@@ -18,7 +14,8 @@ use crate::{
     },
     diff::Gone,
     labels, names,
-    observe::{annotation_of, is_ours},
+    observe::is_ours,
+    secrets,
 };
 
 /// How long what was removed may take to go.
@@ -47,7 +44,7 @@ pub(crate) async fn apply_all(work: &Work<'_>, objects: &[Value]) -> Result<Opti
 /// Applies one object, unless one of this name belongs to somebody else.
 async fn apply(work: &Work<'_>, object: &Value) -> Result<Value> {
     let (kind, name) = client::identity(object)?;
-    let filled = with_secrets(work, object)?;
+    let filled = secrets::fill(work.resolver(), work.name, object)?;
     // Applying takes over what is there, so that whose it is has to be known first.
     if let Some(found) = work.client().get(kind, &work.namespace, &name).await?
         && !is_ours(work.scope, &found)
@@ -59,31 +56,6 @@ async fn apply(work: &Work<'_>, object: &Value) -> Result<Value> {
         .with_help("rename it or the service, or remove it"));
     }
     work.client().apply(&work.namespace, filled.as_ref().unwrap_or(object), false).await
-}
-
-/// Fills the values of secrets into an object that names where they come from; they are in nothing that is shown or kept here.
-fn with_secrets(work: &Work<'_>, object: &Value) -> Result<Option<Value>> {
-    let Some(references) = annotation_of(object, labels::REFERENCES) else { return Ok(None) };
-    let references: Map<String, Value> = serde_json::from_str(references).map_err(|error| {
-        Error::new(ErrorKind::Invalid, "the plan holds something else than references to secrets")
-            .with_source(error)
-    })?;
-    let mut data = Map::new();
-    for (key, reference) in references {
-        let reference = reference.as_str().unwrap_or_default();
-        let parsed = reference.parse().map_err(|_| {
-            Error::new(ErrorKind::Invalid, "the plan holds something else than a reference to a secret")
-        })?;
-        let value = work.resolver().resolve(&parsed).map_err(|error| {
-            let mut failure = Failure::new(work.name, Cause::SecretMissing, error.message().to_owned());
-            failure.likely = error.help().map(str::to_owned);
-            Error::rollout(failure).with_source(error)
-        })?;
-        data.insert(key, json!(BASE64_STANDARD.encode(value)));
-    }
-    let mut filled = object.clone();
-    filled["data"] = Value::Object(data);
-    Ok(Some(filled))
 }
 
 /// Removes objects; what is gone already is no error, and nothing goes that has the name by now.

@@ -90,7 +90,7 @@ pub(super) async fn follow(work: &Work<'_>, goal: &Goal<'_>) -> Result<String> {
                 continue;
             }
             Verdict::Failed(trouble) => {
-                let failure = explain::failure(work.client(), &work.namespace, work.name, &trouble).await;
+                let failure = explain::failure(work, &trouble).await;
                 return Err(Error::rollout(failure));
             }
             Verdict::GivenUp => return Err(given_up(work, goal, &sight).await),
@@ -120,7 +120,7 @@ async fn given_up(work: &Work<'_>, goal: &Goal<'_>, sight: &Sight) -> Error {
         let why = sight.words_of_controller().unwrap_or_else(|| format!("no progress within {seconds} s"));
         return Error::rollout(Failure::new(work.name, Cause::TimedOut, why));
     };
-    Error::rollout(explain::failure(work.client(), &work.namespace, work.name, &trouble).await)
+    Error::rollout(explain::failure(work, &trouble).await)
 }
 
 impl Sight {
@@ -199,6 +199,10 @@ impl Sight {
             }
             _ => healthy == wanted,
         };
+        // Who wants none wants it stopped.
+        if wanted == 0 && !self.pods.is_empty() {
+            return false;
+        }
         // Those that are on their way out are no part of the service any more, and still hold what they hold.
         is_whole
             && !self

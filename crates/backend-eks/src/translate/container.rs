@@ -19,7 +19,8 @@ use super::{
     depends::{Role, Spot},
     environment, health, object,
     pod::Pod,
-    ports, resources, secret,
+    ports, resources,
+    secret::{self, Use},
 };
 use crate::names;
 
@@ -104,7 +105,7 @@ pub(super) fn container(
     mounts.extend(pod.files.mounts(spot.name));
     for (at, model) in secret_files {
         let field = field.child("secret_files").child(at.as_str());
-        let Some((name, key)) = pod.secrets.find(out, around, &field, model) else { continue };
+        let Some((name, key)) = pod.secrets.find(out, around, &field, model, Use::File) else { continue };
         let mut places = vec![place.child("volumeMounts"), pod.spec.child("volumes")];
         places.extend(pod.secrets.object(&name).map(Place::root));
         out.map(field.child("from"), &places.iter().collect::<Vec<_>>());
@@ -126,9 +127,8 @@ pub(super) fn container(
         (native.startup_probe, native.readiness_probe, native.liveness_probe) =
             (probes.startup, probes.readiness, probes.liveness);
     }
-    if start_timeout.is_some() {
-        let message = "others wait as long as it takes: the rollout's deadline or the task's timeout ends it";
-        out.adapted("kubernetes/start-timeout", field.child("start_timeout"), message);
+    if let Some(limit) = start_timeout {
+        started_within(out, &field.child("start_timeout"), *limit, spot, &mut native);
     }
     native.security_context =
         security(out, field, place, (user.as_ref(), capabilities.as_ref()), (*read_only_root, *privileged));
@@ -149,10 +149,11 @@ pub(super) fn container(
     for (name, Ulimit { soft: _, hard: _ }) in ulimits {
         for key in ["soft", "hard"] {
             let field = field.child("ulimits").child(name.as_str()).child(key);
-            out.adapted("kubernetes/ulimits", field, "the limits of the node hold: Kubernetes sets none");
+            out.ignored("kubernetes/ulimits", field, "the limits of the node hold: Kubernetes sets none");
         }
     }
-    restarted(out, &field.child("restart"), restart.as_ref(), spot.role, pod.is_service);
+    let is_essential = template.is_essential(spot.name);
+    restarted(out, &field.child("restart"), restart.as_ref(), spot.role, (pod.is_service, is_essential));
     native.image_pull_policy = Some(
         match pull {
             PullPolicy::Always => "Always",
@@ -267,8 +268,41 @@ fn security(
     (security != SecurityContext::default()).then_some(security)
 }
 
+/// A container that is not healthy in its time is started anew, where others wait for its health; their waiting itself has no end.
+fn started_within(
+    out: &mut Output,
+    field: &FieldPath,
+    limit: Timespan,
+    spot: &Spot<'_>,
+    native: &mut Native,
+) {
+    const CODE: &str = "kubernetes/start-timeout";
+    match &mut native.startup_probe {
+        Some(probe) if spot.role == Role::Sidecar && spot.demand.healthy => {
+            let period = u64::try_from(probe.period_seconds.unwrap_or(10)).unwrap_or(1).max(1);
+            let checks = object::number(limit.millis().div_ceil(period * 1000).max(1));
+            probe.failure_threshold = Some(probe.failure_threshold.map_or(checks, |own| own.min(checks)));
+            out.map(field.clone(), &[&spot.place.child("startupProbe").child("failureThreshold")]);
+            let message =
+                "it is started anew when it is not healthy by then; a rollout gives up the third time";
+            out.adapted(CODE, field.clone(), message);
+        }
+        _ => {
+            let message =
+                "others wait as long as it takes: the rollout's deadline or the task's timeout ends it";
+            out.adapted(CODE, field.clone(), message);
+        }
+    }
+}
+
 /// A pod of a service restarts its containers after every exit, a run of a task none.
-fn restarted(out: &mut Output, field: &FieldPath, restart: Option<&Restart>, role: Role, is_service: bool) {
+fn restarted(
+    out: &mut Output,
+    field: &FieldPath,
+    restart: Option<&Restart>,
+    role: Role,
+    (is_service, is_essential): (bool, bool),
+) {
     let Some(Restart { on, ignored_exit_codes, after_running }) = restart else { return };
     const CODE: &str = "kubernetes/restart";
     let always = role == Role::Sidecar || (role == Role::Main && is_service);
@@ -278,6 +312,13 @@ fn restarted(out: &mut Output, field: &FieldPath, restart: Option<&Restart>, rol
         (RestartMode::Always, true) => {}
         (RestartMode::Never, false) if !is_service => {}
         (RestartMode::OnFailure, false) if is_service => {}
+        // A pod counts as ready only while each of its containers runs, sidecars included.
+        (RestartMode::Never, true) if is_service && !is_essential => {
+            let message =
+                "it is restarted after every exit, and its pod gets no traffic while it does not run";
+            let fix = "leave `restart` out where it only ends by accident, or let another container wait for its success, before which nothing else starts";
+            out.blocked("kubernetes/ending-container", path, message, fix);
+        }
         (_, true) => out.adapted(CODE, path, "it is restarted after every exit"),
         (_, false) if is_service => out.adapted(CODE, path, "it is restarted until it succeeds"),
         (_, false) => out.adapted(CODE, path, "a run that fails is tried anew as a whole: see `attempts`"),

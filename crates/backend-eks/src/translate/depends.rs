@@ -64,15 +64,37 @@ pub(super) struct Spot<'a> {
     pub(super) place: Place,
 }
 
+/// How long a pod lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lasts {
+    /// As long as it is wanted.
+    Forever,
+    /// Until all of its main containers have ended: nobody watches a run on a schedule.
+    UntilEnd,
+    /// Until the first essential one of its main containers has ended, or all of them where nobody watches any more.
+    UntilWatched,
+}
+
 /// Decides what each container becomes: init containers and sidecars in their order, then the main ones.
 pub(super) fn arrange<'a>(
     out: &mut Output,
     field: &FieldPath,
     spec: &Place,
     template: &'a TaskTemplate,
-    is_service: bool,
+    lasts: Lasts,
 ) -> Vec<Spot<'a>> {
-    let mains = if is_service { mains_of_service(template) } else { mains_of_task(template) };
+    let mains = match lasts {
+        Lasts::Forever => mains_of_service(template),
+        Lasts::UntilWatched => {
+            let mut mains = mains_of_task(template);
+            // Who watches the run ends it with the first essential one, whatever else still runs.
+            let free = |name: &&str| !template.is_essential(name) && !Awaited::of(template, name).at_all();
+            mains.extend(template.containers.keys().map(Name::as_str).filter(free));
+            mains
+        }
+        Lasts::UntilEnd => mains_of_task(template),
+    };
+    let is_service = lasts == Lasts::Forever;
     let mut spots = Vec::new();
     let (mut first, mut last) = (0, 0);
     for name in template.start_order() {
@@ -89,7 +111,8 @@ pub(super) fn arrange<'a>(
         *at += 1;
     }
     for spot in &spots {
-        essential(out, field, spec, template, spot, mains.len(), is_service);
+        let enders = mains.iter().filter(|name| template.is_essential(name)).count();
+        essential(out, field, spec, template, spot, enders, is_service);
     }
     edges(out, field, spec, template, &spots);
     // A stable sort keeps the order among those that come first.
@@ -143,7 +166,7 @@ fn essential(
     spec: &Place,
     template: &TaskTemplate,
     spot: &Spot<'_>,
-    mains: usize,
+    enders: usize,
     is_service: bool,
 ) {
     const CODE: &str = "kubernetes/sidecar";
@@ -163,8 +186,12 @@ fn essential(
             let message = "it becomes a sidecar: it is restarted when it exits, and stopped after the others";
             out.adapted(CODE, path, message);
         }
-        (Role::Main, true) if !is_service && mains > 1 => {
-            let message = "a run ends when each of its essential containers has ended, not with the first";
+        (Role::Main, true) if !is_service && enders > 1 => {
+            let message = "a run on a schedule ends when each of its essential containers has ended: only where Straddle watches it does it end with the first";
+            out.adapted("kubernetes/end-of-run", path, message);
+        }
+        (Role::Main, false) if !is_service => {
+            let message = "it is stopped with the run while Straddle watches; where that is killed, the run goes on until it has ended";
             out.adapted("kubernetes/end-of-run", path, message);
         }
         (Role::Main, false) => {
@@ -185,7 +212,8 @@ fn edges(out: &mut Output, field: &FieldPath, spec: &Place, template: &TaskTempl
             out.map(path.clone(), &[&spec.child("initContainers")]);
             let Some(spot) = find(name.as_str()) else { continue };
             if spot.role == Role::Main {
-                late(out, path, waiting.as_str(), spot.name, *condition);
+                let is_beside = find(waiting.as_str()).is_some_and(|waiting| waiting.role == Role::Main);
+                late(out, path, waiting.as_str(), (spot.name, is_beside), *condition);
             } else if *condition == Condition::Complete {
                 completes(out, path, template, spot);
             }
@@ -194,9 +222,16 @@ fn edges(out: &mut Output, field: &FieldPath, spec: &Place, template: &TaskTempl
 }
 
 /// What waits for a main container of a task would have to start after the containers that end the run.
-fn late(out: &mut Output, path: FieldPath, waiting: &str, awaited: &str, condition: Condition) {
+fn late(
+    out: &mut Output,
+    path: FieldPath,
+    waiting: &str,
+    (awaited, is_beside): (&str, bool),
+    condition: Condition,
+) {
     if condition == Condition::Start {
-        let message = format!("`{waiting}` starts before `{awaited}`: the run ends with `{awaited}`");
+        let when = if is_beside { "at once with" } else { "before" };
+        let message = format!("`{waiting}` starts {when} `{awaited}`: the run ends with `{awaited}`");
         out.adapted("kubernetes/order", path, message);
     } else {
         let message =

@@ -10,7 +10,10 @@ use straddle_core::{
     spec::Template,
 };
 
-use super::{Around, secret::Secrets};
+use super::{
+    Around,
+    secret::{Secrets, Use},
+};
 use crate::names;
 
 /// The version that first takes names of variables with any printable character.
@@ -82,7 +85,7 @@ pub(super) fn variables(
     for (name, model) in &container.secrets {
         let field = field.child("secrets").child(name.as_str());
         named(out, around, &field, name.as_str());
-        let Some((secret, key)) = secrets.find(out, around, &field, model) else { continue };
+        let Some((secret, key)) = secrets.find(out, around, &field, model, Use::Variable) else { continue };
         let mut places = vec![place.clone()];
         places.extend(secrets.object(&secret).map(Place::root));
         out.map(field.child("from"), &places.iter().collect::<Vec<_>>());

@@ -10,7 +10,7 @@ use straddle_core::{
     units::MetadataKey,
 };
 
-use super::{object, pod::Owner};
+use super::{depends::Lasts, object, pod::Owner};
 use crate::labels::{self, Labels};
 
 /// The most that all annotations of an object hold.
@@ -168,7 +168,7 @@ pub(super) fn block(
         });
     }
     target.spec.tolerations = object::list(native);
-    if disruption_min_available.is_some() && !owner.is_service {
+    if disruption_min_available.is_some() && owner.lasts != Lasts::Forever {
         let message = "a run of a task is not kept by a disruption budget";
         out.ignored("kubernetes/disruption", field.child("disruption_min_available"), message);
     }

@@ -15,7 +15,7 @@ use straddle_core::{
 
 use super::{
     Around, container,
-    depends::{self, Role, Spot},
+    depends::{self, Lasts, Role, Spot},
     files::{Files, SecretVolumes},
     identity, metadata, object, placement,
     ports::{self, PortNames},
@@ -89,7 +89,7 @@ pub(super) struct Translated {
 /// What a template belongs to.
 pub(super) struct Owner<'a> {
     pub(super) name: &'a str,
-    pub(super) is_service: bool,
+    pub(super) lasts: Lasts,
     pub(super) field: &'a FieldPath,
     /// The place of the object that holds the template.
     pub(super) object: &'a Place,
@@ -126,10 +126,10 @@ pub(super) fn template(
     let field = owner.field;
     let spec_place = owner.place.child("spec");
     container_names(out, field, containers.keys());
-    let spots = depends::arrange(out, field, &spec_place, model, owner.is_service);
+    let spots = depends::arrange(out, field, &spec_place, model, owner.lasts);
     let files = Files::of(out, around, owner.name, (field, &spec_place.child("volumes")), model);
     let mut pod = Pod {
-        is_service: owner.is_service,
+        is_service: owner.lasts == Lasts::Forever,
         spec: spec_place.clone(),
         port_names: ports::named(model),
         secrets: Secrets::of(around, owner.name, model),
@@ -147,7 +147,7 @@ pub(super) fn template(
     }
     // Variables of other services' addresses would come from nobody's spec.
     let mut spec = PodSpec { enable_service_links: Some(false), ..PodSpec::default() };
-    spec.restart_policy = (!owner.is_service).then(|| "Never".to_owned());
+    spec.restart_policy = (owner.lasts != Lasts::Forever).then(|| "Never".to_owned());
     if let Some(resources) = resources {
         let places = (&field.child("resources"), &spec_place);
         spec.resources = resources::task(out, around, places, resources, &spots, &mut natives);
@@ -204,6 +204,14 @@ pub(super) fn template(
     if !after.is_empty() {
         let json = after_entries(out, around, owner, after);
         annotations.insert(labels::AFTER.to_owned(), json.to_string());
+    }
+    let enders: Vec<String> = spots
+        .iter()
+        .filter(|spot| spot.role == Role::Main && model.is_essential(spot.name))
+        .map(|spot| names::object(spot.name))
+        .collect();
+    if owner.lasts == Lasts::UntilWatched && enders.len() < spec.containers.len() {
+        annotations.insert(labels::ESSENTIAL.to_owned(), enders.join(","));
     }
     let mut pod_labels = metadata::labels(out, owner, own_labels);
     pod_labels.extend(owner.labels.clone());
@@ -268,7 +276,7 @@ fn stopping(
     let Stop { grace, drain } = stop;
     let field = owner.field;
     let place = spec.child("terminationGracePeriodSeconds");
-    let drains = owner.is_service && model.ports().next().is_some();
+    let drains = owner.lasts == Lasts::Forever && model.ports().next().is_some();
     if drains {
         let mut places = vec![place.clone()];
         let ports =

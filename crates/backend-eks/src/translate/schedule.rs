@@ -8,7 +8,7 @@ use straddle_core::{
     units::{Cron, Name},
 };
 
-use super::{Around, Made, object, pod};
+use super::{Around, Made, depends::Lasts, object, pod};
 use crate::{labels, names};
 
 pub(super) const JOB: &str = "Job";
@@ -41,7 +41,7 @@ pub(super) fn task(out: &mut Output, around: &Around<'_>, name: &Name, task: &Ta
     let selector = around.selector(labels::TASK, name.as_str());
     let owner = pod::Owner {
         name: name.as_str(),
-        is_service: false,
+        lasts: if schedule.is_some() { Lasts::UntilEnd } else { Lasts::UntilWatched },
         field: &field,
         object: &object_place,
         place: &job_place.child("template"),

@@ -27,17 +27,25 @@ pub(super) struct Secrets {
     external: Keys,
 }
 
-/// A generated object and its keys, by what they refer to.
+/// What becomes of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Use {
+    File,
+    /// A text without the line end of its file.
+    Variable,
+}
+
+/// A generated object and its keys, by what they refer to and what becomes of that.
 #[derive(Clone, Debug, Default)]
 struct Keys {
     name: String,
-    keys: BTreeMap<SecretRef, String>,
+    keys: BTreeMap<(SecretRef, Use), String>,
 }
 
 impl Keys {
     /// Gives a reference a key, by the name under which the container sees it.
-    fn add(&mut self, reference: &SecretRef, container: &str, wish: &str) {
-        if self.keys.contains_key(reference) {
+    fn add(&mut self, reference: &SecretRef, how: Use, container: &str, wish: &str) {
+        if self.keys.contains_key(&(reference.clone(), how)) {
             return;
         }
         let taken: BTreeSet<&str> = self.keys.values().map(String::as_str).collect();
@@ -51,18 +59,31 @@ impl Keys {
             chosen = format!("{container}.{plain}-{count}");
             count += 1;
         }
-        self.keys.insert(reference.clone(), chosen);
+        self.keys.insert((reference.clone(), how), chosen);
     }
 
-    fn references(&self) -> Value {
-        let references: BTreeMap<&str, String> =
-            self.keys.iter().map(|(reference, key)| (key.as_str(), reference.to_string())).collect();
-        json!(references)
+    fn find(&self, reference: &SecretRef, how: Use) -> Option<(String, String)> {
+        let key = self.keys.get(&(reference.clone(), how))?;
+        Some((self.name.clone(), key.clone()))
+    }
+
+    /// Returns the annotations that say where values come from, of those uses that there are.
+    fn annotations(&self) -> BTreeMap<String, String> {
+        let of = |wanted: Use| -> BTreeMap<&str, String> {
+            let own = self.keys.iter().filter(|((_, how), _)| *how == wanted);
+            own.map(|((reference, _), key)| (key.as_str(), reference.to_string())).collect()
+        };
+        [(labels::REFERENCES, Use::File), (labels::VARIABLES, Use::Variable)]
+            .into_iter()
+            .map(|(annotation, how)| (annotation, of(how)))
+            .filter(|(_, references)| !references.is_empty())
+            .map(|(annotation, references)| (annotation.to_owned(), json!(references).to_string()))
+            .collect()
     }
 
     fn named(mut self, workload: &str, what: &str) -> Self {
         if !self.keys.is_empty() {
-            self.name = names::versioned(workload, what, &content_hash(&self.references()));
+            self.name = names::versioned(workload, what, &content_hash(&json!(self.annotations())));
         }
         self
     }
@@ -84,19 +105,20 @@ impl Secrets {
     /// Finds every secret of a template and gives it a key.
     pub(super) fn of(around: &Around<'_>, workload: &str, template: &TaskTemplate) -> Self {
         let (mut own, mut external) = (Keys::default(), Keys::default());
-        let mut add = |container: &str, wish: &str, reference: &SecretRef| match reference.source() {
-            SecretSource::Env | SecretSource::File => own.add(reference, container, wish),
+        let mut add = |container: &str, wish: &str, reference: &SecretRef, how| match reference.source() {
+            SecretSource::Env | SecretSource::File => own.add(reference, how, container, wish),
+            // What a cloud keeps is taken as it is.
             SecretSource::AwsSecretsManager | SecretSource::AwsSsm if around.reads_clouds() => {
-                external.add(reference, container, wish);
+                external.add(reference, Use::File, container, wish);
             }
             _ => {}
         };
         for (name, container) in &template.containers {
             for (variable, secret) in &container.secrets {
-                add(name.as_str(), variable.as_str(), &secret.from);
+                add(name.as_str(), variable.as_str(), &secret.from, Use::Variable);
             }
             for (path, secret) in &container.secret_files {
-                add(name.as_str(), path.as_str(), &secret.from);
+                add(name.as_str(), path.as_str(), &secret.from, Use::File);
             }
         }
         Self { own: own.named(workload, "secrets"), external: external.named(workload, "external") }
@@ -109,6 +131,7 @@ impl Secrets {
         around: &Around<'_>,
         field: &FieldPath,
         secret: &Secret,
+        how: Use,
     ) -> Option<(String, String)> {
         let Secret { from, local } = secret;
         if local.is_some() {
@@ -116,10 +139,7 @@ impl Secrets {
         }
         let field = field.child("from");
         match from.source() {
-            SecretSource::Env | SecretSource::File => {
-                let key = self.own.keys.get(from)?;
-                Some((self.own.name.clone(), key.clone()))
-            }
+            SecretSource::Env | SecretSource::File => self.own.find(from, how),
             SecretSource::Kubernetes => {
                 if !object::is_object_name(from.name()) {
                     let fix = "write the name of a Secret as `kubectl get secrets` shows it";
@@ -144,8 +164,7 @@ impl Secrets {
                         "keep all secrets in one of them, or write `kubernetes:name#key`",
                     );
                 }
-                let key = self.external.keys.get(from)?;
-                Some((self.external.name.clone(), key.clone()))
+                self.external.find(from, Use::File)
             }
         }
     }
@@ -164,8 +183,7 @@ impl Secrets {
         let mut resources = Vec::new();
         if !self.own.keys.is_empty() {
             let mut metadata = around.metadata(&self.own.name, labels);
-            let references = self.own.references().to_string();
-            metadata.annotations = Some([(labels::REFERENCES.to_owned(), references)].into());
+            metadata.annotations = Some(self.own.annotations());
             let secret = Native { metadata, immutable: Some(true), ..Native::default() };
             resources.push(object::resource("Secret", &self.own.name, &secret));
         }
@@ -176,7 +194,7 @@ impl Secrets {
                 .external
                 .keys
                 .iter()
-                .map(|(reference, key)| {
+                .map(|((reference, _), key)| {
                     let mut remote = json!({"key": reference.name()});
                     if let Some(property) = reference.key() {
                         remote["property"] = property.into();

@@ -18,7 +18,7 @@ use straddle_core::{
     units::{Name, Percent},
 };
 
-use super::{Around, Made, autoscale, expose, object, pod, ports};
+use super::{Around, Made, autoscale, depends::Lasts, expose, object, pod, ports};
 use crate::{
     facts,
     labels::{self, Labels},
@@ -49,7 +49,7 @@ pub(super) fn service(out: &mut Output, around: &Around<'_>, name: &Name, servic
     let selector = around.selector(labels::SERVICE, name.as_str());
     let owner = pod::Owner {
         name: name.as_str(),
-        is_service: true,
+        lasts: Lasts::Forever,
         field: &field,
         object: &place,
         place: &spec_place.child("template"),

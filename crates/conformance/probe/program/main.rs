@@ -28,7 +28,8 @@ Usage: probe COMMAND
   exit N [--after 1s] [--print TEXT]
                          print, wait, exit with N
   sleep [10s]            sleep, for ever without a time
-  print LINE...          print lines; one that begins with `err:` goes to standard error without that prefix
+  print LINE... [--stay 1s]
+                         print lines; one that begins with `err:` goes to standard error without that prefix
   count [--to N]         print 1, 2, 3... one number each 100 ms
   cat                    copy standard input to standard output
   tty                    say whether standard input and output are a terminal
@@ -79,7 +80,12 @@ fn run(arguments: &[String]) -> io::Result<ExitCode> {
         "udp" => server::udp(options.number(0)?)?,
         "exit" => return exit(&options),
         "sleep" => sleep(&options)?,
-        "print" => options.words().iter().try_for_each(|line| print(line))?,
+        "print" => {
+            options.words().iter().try_for_each(|line| print(line))?;
+            if let Some(time) = options.get("stay") {
+                thread::sleep(duration(time)?);
+            }
+        }
         "count" => count(options.get("to").map_or(Ok(u64::MAX), options::parse)?)?,
         "cat" => drop(copy(io::stdin().lock(), io::stdout().lock())?),
         "tty" => tty()?,

@@ -80,7 +80,7 @@ pub(super) async fn essential(bench: &Bench) -> Done {
     Ok(())
 }
 
-const ASIDE: &str = r#"
+pub(super) const ASIDE: &str = r#"
 app: APP
 services:
   web:

@@ -185,13 +185,15 @@ pub const BEHAVIOURS: &[Behaviour] = &[
         "starts a container when the one that it awaits has ended",
         [DependsOn, Run],
         order::depends_complete
-    ),
+    )
+    .asking(order::COMPLETE, &["depends_on"]),
     behaviour!(
         "depends-complete-failed",
         "gives up a task whose awaited container does not end in its time",
         [DependsOn],
         order::depends_complete_failed
-    ),
+    )
+    .asking(order::COMPLETE, &["depends_on"]),
     behaviour!(
         "depends-healthy",
         "starts a container when the one it awaits is healthy",
@@ -235,7 +237,8 @@ pub const BEHAVIOURS: &[Behaviour] = &[
         "goes on when a container exits that is not essential",
         [],
         endings::nonessential
-    ),
+    )
+    .asking(endings::ASIDE, &["restart"]),
     behaviour!(
         "engine-restart",
         "has services back after a restart of the engine, by itself or as a finding says",
@@ -314,7 +317,7 @@ pub const BEHAVIOURS: &[Behaviour] = &[
         [Scale],
         container::grace
     )
-    .asking(container::GRACE, &["stop"]),
+    .asking(container::GRACE, &["grace"]),
     behaviour!("stop-signal", "stops with the signal of the spec", [Scale], container::signal)
         .asking(container::SIGNAL, &["stop_signal"]),
     behaviour!("run-exit", "hands on the exit code of a one-off task", [Run], task::exit_codes),

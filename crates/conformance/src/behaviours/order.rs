@@ -151,7 +151,7 @@ pub(super) async fn depends_start_failed(bench: &Bench) -> Done {
     given_up(bench, &spec, "side", &[Cause::CommandMissing, Cause::DependencyFailed]).await
 }
 
-const COMPLETE: &str = r#"
+pub(super) const COMPLETE: &str = r#"
 app: APP
 tasks:
   job:

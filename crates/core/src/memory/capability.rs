@@ -28,6 +28,7 @@ pub(super) fn capability() -> Capability {
         Feature::SecretEnvironment,
         Feature::SecretFiles,
         Feature::SharedNetwork,
+        Feature::SplitOutput,
     ] {
         capability = capability.with(feature, Engine);
     }

@@ -143,7 +143,7 @@ fn secret(translation: &Translation) -> String {
     let secret = translation.desired.resources.iter().find(|resource| resource.key.kind == "Secret").unwrap();
     assert_eq!(secret.document["immutable"], true);
     assert!(secret.document.get("data").is_none());
-    let references = &secret.document["metadata"]["annotations"][labels::REFERENCES];
+    let references = &secret.document["metadata"]["annotations"][labels::VARIABLES];
     assert_eq!(*references, "{\"PW\":\"env:DB_PASSWORD\"}");
     secret.key.name.clone()
 }

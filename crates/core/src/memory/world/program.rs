@@ -90,6 +90,7 @@ impl State {
             }
             "print" => {
                 options.words.iter().for_each(|line| plan.print(line));
+                plan.at += options.duration("stay")?.unwrap_or_default();
                 plan.push(Moment::Exit { code: 0 });
             }
             "count" => {
