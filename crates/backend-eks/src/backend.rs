@@ -171,7 +171,7 @@ impl Orchestrator for KubernetesOrchestrator {
             place: self.place(),
             steps: steps.steps,
             unchanged: steps.unchanged,
-            endpoints: Vec::new(),
+            endpoints: steps.endpoints,
             findings,
             fingerprint: live.fingerprint(),
             left_lease,

@@ -16,7 +16,7 @@
 //! |---|---|
 //! | plan | 2 for the version and the API groups, once; 1 for the namespace; 1 list for each kind that is made; 1 dry run for each object that differs from what was applied last |
 //! | fingerprint | 1 for the namespace, 1 list for each kind |
-//! | status | 1 for the namespace, 6 lists |
+//! | status | 1 for the namespace, 8 lists; 9 where routes of a Gateway are used |
 //! | a step | 2 for each object, and a watch for each of three kinds until it is done |
 
 mod backend;
@@ -25,6 +25,7 @@ mod client;
 mod config;
 mod connect;
 mod diff;
+mod endpoints;
 mod error;
 mod events;
 mod exec;

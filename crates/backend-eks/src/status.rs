@@ -14,19 +14,21 @@ use crate::{
     backend::Shared,
     client::{
         self,
-        kinds::{self, CLAIM, DAEMON_SET, JOB, POD},
+        kinds::{self, CLAIM, DAEMON_SET, INGRESS, JOB, POD, ROUTE, SERVICE},
     },
     diff::{Ending, ending},
+    endpoints,
     execute::{ended_with, exit_code},
     explain::statuses,
     labels,
     observe::{Live, MAIN, label_of, moment, number_of},
 };
 
-/// Reads the status: one call for the namespace, and one for each of six kinds.
+/// Reads the status: one call for the namespace, and one for each of eight kinds, or nine.
 pub(crate) async fn read(shared: &Shared, scope: &Scope) -> Result<Status> {
     let namespace = shared.namespace(scope);
-    let kinds = [MAIN[0], MAIN[1], MAIN[2], JOB, CLAIM, POD];
+    let mut kinds = vec![MAIN[0], MAIN[1], MAIN[2], JOB, CLAIM, POD, SERVICE, INGRESS];
+    kinds.extend(shared.config.gateway.is_some().then_some(ROUTE));
     let live = Live::read_kinds(&shared.client, scope, &namespace, &kinds).await?;
     let pods: Vec<&Value> =
         live.objects.iter().filter(|((kind, _), _)| *kind == POD).map(|(_, pod)| pod).collect();
@@ -39,7 +41,7 @@ pub(crate) async fn read(shared: &Shared, scope: &Scope) -> Result<Status> {
     };
     for ((kind, _), object) in &live.objects {
         match *kind {
-            kind if MAIN.contains(&kind) => status.services.extend(service(kind, object, &pods)),
+            kind if MAIN.contains(&kind) => status.services.extend(service(kind, object, &live, &pods)),
             CLAIM => status.volumes.extend(label_of(object, labels::VOLUME).map(str::to_owned)),
             _ => {}
         }
@@ -49,7 +51,7 @@ pub(crate) async fn read(shared: &Shared, scope: &Scope) -> Result<Status> {
     Ok(status)
 }
 
-fn service(kind: kinds::Kind, object: &Value, pods: &[&Value]) -> Option<ServiceStatus> {
+fn service(kind: kinds::Kind, object: &Value, live: &Live, pods: &[&Value]) -> Option<ServiceStatus> {
     let name = label_of(object, labels::SERVICE)?;
     let template = &object["spec"]["template"];
     let revision = number_of(template);
@@ -72,7 +74,7 @@ fn service(kind: kinds::Kind, object: &Value, pods: &[&Value]) -> Option<Service
         healthy: u32::try_from(healthy).unwrap_or(u32::MAX),
         image: main_image(template, name),
         replicas,
-        endpoints: Vec::new(),
+        endpoints: endpoints::of(live.of(labels::SERVICE, name).map(|(_, object)| object)),
     })
 }
 

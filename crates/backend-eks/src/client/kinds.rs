@@ -52,6 +52,8 @@ pub(crate) const DAEMON_SET: Kind = kind("DaemonSet", "apps", "v1", "daemonsets"
 pub(crate) const STATEFUL_SET: Kind = kind("StatefulSet", "apps", "v1", "statefulsets");
 pub(crate) const JOB: Kind = kind("Job", "batch", "v1", "jobs");
 pub(crate) const CRON_JOB: Kind = kind("CronJob", "batch", "v1", "cronjobs");
+pub(crate) const INGRESS: Kind = kind("Ingress", "networking.k8s.io", "v1", "ingresses");
+pub(crate) const ROUTE: Kind = kind("HTTPRoute", "gateway.networking.k8s.io", "v1", "httproutes");
 pub(crate) const REPLICA_SET: Kind = kind("ReplicaSet", "apps", "v1", "replicasets").only_read();
 pub(crate) const REVISION: Kind = kind("ControllerRevision", "apps", "v1", "controllerrevisions").only_read();
 pub(crate) const POD: Kind = kind("Pod", "", "v1", "pods").only_read();
@@ -78,8 +80,8 @@ pub(crate) const KINDS: &[Kind] = &[
     JOB,
     kind("HorizontalPodAutoscaler", "autoscaling", "v2", "horizontalpodautoscalers"),
     kind("ScaledObject", "keda.sh", "v1alpha1", "scaledobjects"),
-    kind("Ingress", "networking.k8s.io", "v1", "ingresses"),
-    kind("HTTPRoute", "gateway.networking.k8s.io", "v1", "httproutes"),
+    INGRESS,
+    ROUTE,
     kind("TargetGroupBinding", "elbv2.k8s.aws", "v1beta1", "targetgroupbindings"),
     REPLICA_SET,
     REVISION,

@@ -26,7 +26,7 @@ use crate::{
         self,
         kinds::{self, CLAIM, CONFIG_MAP, JOB, Kind, NAMESPACE, SECRET},
     },
-    labels, names,
+    endpoints, labels, names,
     observe::{Live, MAIN, annotation_of, label_of, number_of},
 };
 
@@ -147,7 +147,10 @@ pub(crate) fn apply(around: &Around<'_>, desired: &Desired, only: &[String]) -> 
         }
         let before = steps.steps.len();
         match workload.kind {
-            WorkloadKind::Service(_) => service(around, desired, workload, &mut steps)?,
+            WorkloadKind::Service(_) => {
+                service(around, desired, workload, &mut steps)?;
+                steps.endpoints.extend(reached(around.live, desired, workload.name.as_str()));
+            }
             WorkloadKind::Task(_) => task(around, desired, workload, &mut steps)?,
         }
         if steps.steps.len() == before {
@@ -316,6 +319,23 @@ fn is_finished(kind: Kind, object: &Value) -> bool {
         }
     };
     is_seen && is_whole
+}
+
+/// Returns where a service is reached once all is done: as the spec says, and as the cluster has told of what is there already.
+fn reached(live: &Live, desired: &Desired, service: &str) -> Vec<String> {
+    let label = names::label(service);
+    let own = desired
+        .resources
+        .iter()
+        .filter(|one| label_of(&one.document, labels::SERVICE) == Some(label.as_str()));
+    endpoints::of(own.map(|resource| {
+        let mut known = resource.document.clone();
+        let kind = kinds::named(&resource.key.kind).ok();
+        if let Some(found) = kind.and_then(|kind| live.get(kind, &resource.key.name)) {
+            known["status"] = found["status"].clone();
+        }
+        known
+    }))
 }
 
 /// A task is only run for who waits for it; what is scheduled is an object like any other.

@@ -142,7 +142,7 @@ pub(super) fn container(
     }
     if stop_signal.is_some() {
         let message = "the signal of the image is used, SIGTERM if it has none: only an alpha feature of Kubernetes sets another";
-        out.adapted("kubernetes/stop-signal", field.child("stop_signal"), message);
+        out.ignored("kubernetes/stop-signal", field.child("stop_signal"), message);
     }
     let drains = pod.is_service && !ports.is_empty() && spot.role != Role::Init;
     native.lifecycle = drains.then(|| draining(template.stop.drain)).flatten();

@@ -124,8 +124,8 @@ fn what_becomes_something_else_is_said_at_its_field() {
     const WEB: &str = "services.web";
     for (body, kind, code, path) in [
         ("image: a, init: true", Adapted, "init", "containers.web.init"),
-        ("image: a, stop_signal: SIGINT", Adapted, "stop-signal", "containers.web.stop_signal"),
-        ("image: a, ulimits: {nofile: 1024}", Adapted, "ulimits", "containers.web.ulimits.nofile.soft"),
+        ("image: a, stop_signal: SIGINT", Ignored, "stop-signal", "containers.web.stop_signal"),
+        ("image: a, ulimits: {nofile: 1024}", Ignored, "ulimits", "containers.web.ulimits.nofile.soft"),
         (
             "image: a, sysctls: {net.core.somaxconn: \"1024\"}",
             Adapted,
