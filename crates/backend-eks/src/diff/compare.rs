@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use straddle_core::{
-    path::Segment,
+    path::{FieldPath, Segment},
     plan::FieldChange,
     platform::{Mapping, ResourceKey},
 };
@@ -20,6 +20,8 @@ struct Difference {
     pointer: String,
     from: Option<Value>,
     to: Option<Value>,
+    /// The name of a variable that is gone: it has no place any more, and the pointer is that of its list.
+    variable: Option<String>,
 }
 
 /// Returns what is different between two versions of an object.
@@ -38,11 +40,16 @@ pub(crate) fn changes(
     let is_short = is_short(to);
     let mut said = BTreeSet::new();
     let mut changes = Vec::new();
-    for Difference { pointer, from, to } in found {
+    for Difference { pointer, from, to, variable } in found {
         if SILENT.iter().any(|silent| pointer.ends_with(&escaped(silent))) {
             continue;
         }
-        let path = field(key, &pointer, mappings, (workload, is_short)).unwrap_or_else(|| native(&pointer));
+        let path = match &variable {
+            Some(name) => variable_field(key, &pointer, name, mappings)
+                .map(|field| below(&field, workload, is_short))
+                .unwrap_or_else(|| native(&format!("{pointer}/{name}"))),
+            None => field(key, &pointer, mappings, (workload, is_short)).unwrap_or_else(|| native(&pointer)),
+        };
         // One field may stand in several places.
         if said.insert((path.clone(), from.as_ref().map(Value::to_string), to.as_ref().map(Value::to_string)))
         {
@@ -71,6 +78,32 @@ fn field(
     let is_list =
         native.pointer == pointer && matches!(mapping.field.segments().last(), Some(Segment::Index(_)));
     let field = if is_list { mapping.field.parent()? } else { mapping.field.clone() };
+    Some(below(&field, workload, is_short))
+}
+
+/// Returns the field of a variable that is gone: it stood beside those that are there.
+fn variable_field(key: &ResourceKey, list: &str, name: &str, mappings: &[Mapping]) -> Option<FieldPath> {
+    let is_item = |pointer: &str| {
+        pointer.strip_prefix(list).is_some_and(|rest| !rest.trim_start_matches('/').contains('/'))
+    };
+    let beside = mappings.iter().find(|mapping| {
+        mapping.native.iter().any(|native| native.resource == *key && is_item(&native.pointer))
+    })?;
+    // `containers.web.env.OTHER`, or `containers.web.secrets.OTHER.from`
+    let segments = beside.field.segments();
+    let container =
+        segments.iter().position(|segment| matches!(segment, Segment::Key(key) if **key == *"containers"))?;
+    let mut path = FieldPath::root();
+    for segment in &segments[..=container + 1] {
+        if let Segment::Key(key) = segment {
+            path = path.child(key.as_ref());
+        }
+    }
+    Some(path.child("env").child(name))
+}
+
+/// Returns a field without what names its workload.
+fn below(field: &FieldPath, workload: &str, is_short: bool) -> String {
     let path = field.to_string();
     let below = ["services", "tasks"]
         .iter()
@@ -78,7 +111,7 @@ fn field(
     let below = below.unwrap_or(path);
     // A container that is called like its workload may be written without its name.
     let short = below.strip_prefix(&format!("containers.{workload}."));
-    Some(short.filter(|_| is_short).map_or(below.clone(), str::to_owned))
+    short.filter(|_| is_short).map_or(below.clone(), str::to_owned)
 }
 
 /// Returns whether an object holds one container only.
@@ -122,7 +155,7 @@ fn compare(pointer: String, from: Option<&Value>, to: Option<&Value>, found: &mu
                 compare(child(key), Some(value), None, found);
             }
         }
-        _ => found.push(Difference { pointer, from: from.cloned(), to: to.cloned() }),
+        _ => found.push(Difference { pointer, from: from.cloned(), to: to.cloned(), variable: None }),
     }
 }
 
@@ -141,6 +174,18 @@ fn items(pointer: &str, from: &[Value], to: &[Value], found: &mut Vec<Difference
     }
     for (at, item) in from.iter().enumerate() {
         if other(item, at, to).is_none() {
+            if pointer.ends_with("/env")
+                && let Some(name) = item["name"].as_str()
+            {
+                let value = item.get("value").or_else(|| item.get("valueFrom"));
+                found.push(Difference {
+                    pointer: pointer.to_owned(),
+                    from: value.or(Some(item)).cloned(),
+                    to: None,
+                    variable: Some(name.to_owned()),
+                });
+                continue;
+            }
             let shown = name(item)
                 .and_then(|name| name.as_str().map(str::to_owned))
                 .unwrap_or_else(|| at.to_string());
@@ -152,10 +197,7 @@ fn items(pointer: &str, from: &[Value], to: &[Value], found: &mut Vec<Difference
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use straddle_core::{
-        path::FieldPath,
-        platform::{Output, Place},
-    };
+    use straddle_core::platform::{Output, Place};
 
     use super::*;
 
@@ -189,5 +231,14 @@ mod tests {
             "web",
         );
         assert_eq!(gone[0].path, "spec.containers.old.name");
+        out.map(
+            root.child("containers").child("web").child("env").child("A"),
+            &[&container.child("env").index(0)],
+        );
+        let with = |env: Value| json!({"spec": {"containers": [{"name": "web", "env": env}]}});
+        let (a, b) = (json!({"name": "A", "value": "1"}), json!({"name": "B", "value": "2"}));
+        let gone = changes(&key, &with(json!([a, b])), &with(json!([a])), &out.mappings, "web");
+        assert_eq!((gone.len(), gone[0].path.as_str()), (1, "containers.web.env.B"));
+        assert_eq!((&gone[0].from, &gone[0].to), (&Some(json!("2")), &None));
     }
 }

@@ -259,6 +259,10 @@ fn look<'a>(around: &Around<'_>, desired: &'a Desired, key: &str, workload: &str
     Ok(sight)
 }
 
+fn counted(objects: usize) -> String {
+    if objects == 1 { "1 object".to_owned() } else { format!("{objects} objects") }
+}
+
 fn gone(kind: Kind, object: &Value) -> Gone {
     let uid = object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
     Gone { kind: kind.name.to_owned(), name: client::name(object).to_owned(), uid }
@@ -441,7 +445,7 @@ fn surplus(live: &Live, placed: &BTreeSet<(Kind, String)>, app: &App, steps: &mu
         }
     }
     for ((kind, name), gone) in found {
-        let summary = format!("{} objects", gone.len());
+        let summary = counted(gone.len());
         let bundle = Bundle { gone, ..Bundle::default() };
         steps.push(Action::Delete, &ResourceKey::new(kind, name), summary, to_value(&bundle));
     }

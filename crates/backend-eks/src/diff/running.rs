@@ -11,7 +11,7 @@ use straddle_core::{
     units::Percent,
 };
 
-use super::{Bundle, Gone, NAMESPACE_STEP, OBJECTS, SERVICE, Steps, TASK, VOLUME, gone, to_value};
+use super::{Bundle, Gone, NAMESPACE_STEP, OBJECTS, SERVICE, Steps, TASK, VOLUME, counted, gone, to_value};
 use crate::{
     client::{
         fields::applied,
@@ -165,7 +165,7 @@ pub(crate) fn remove(live: &Live, namespace: Option<&str>, volumes: bool, only: 
     }
     for ((kind, name), gone) in bundles {
         if only.is_empty() || kind != OBJECTS && only.contains(&name) {
-            let summary = format!("{} objects", gone.len());
+            let summary = counted(gone.len());
             let bundle = Bundle { gone, ..Bundle::default() };
             steps.push(Action::Delete, &ResourceKey::new(kind, name), summary, to_value(&bundle));
         }
