@@ -16,6 +16,7 @@ use straddle_core::{
     spec::{self, Files, Inputs, NoVariables, Source},
 };
 use straddle_docker::DockerPlatform;
+use straddle_eks::{KubernetesConfig, KubernetesPlatform};
 use straddle_tests::cli::Folder;
 
 /// Has every file.
@@ -97,40 +98,62 @@ fn generated(page: &str, part: &str, text: &str) {
     }
 }
 
+/// The page of each target, with what its table calls the engine, and the platform that is told nothing.
+fn platforms() -> Vec<(&'static str, &'static str, Box<dyn Platform>)> {
+    vec![
+        ("docker.md", "the engine", Box::new(DockerPlatform::new(None))),
+        ("kubernetes.md", "the cluster", Box::new(KubernetesPlatform::new(KubernetesConfig::default()))),
+    ]
+}
+
 #[test]
-fn what_the_engine_sees_to_is_what_the_code_says() {
-    let platform = DockerPlatform::new(None);
-    let mut text = String::from("| | seen to by | |\n|---|---|---|\n");
-    for feature in Feature::ALL {
-        let (provider, note) = (platform.capability().provider(feature), platform.capability().note(feature));
-        let by = match provider {
-            Provider::Engine => "the engine",
-            Provider::None => "nobody",
-            Provider::WhileWatching => "the command that watches",
-        };
-        text.push_str(&format!("| {} | {by} | {} |\n", feature.describe(), note.unwrap_or_default()));
+fn what_an_engine_sees_to_is_what_the_code_says() {
+    for (page, engine, platform) in platforms() {
+        let mut text = String::from("| | seen to by | |\n|---|---|---|\n");
+        for feature in Feature::ALL {
+            let (provider, note) =
+                (platform.capability().provider(feature), platform.capability().note(feature));
+            let by = match provider {
+                Provider::Engine => engine,
+                Provider::None => "nobody",
+                Provider::WhileWatching => "the command that watches",
+            };
+            text.push_str(&format!("| {} | {by} | {} |\n", feature.describe(), note.unwrap_or_default()));
+        }
+        generated(page, "capability", &text);
     }
-    generated("docker.md", "capability", &text);
 }
 
 #[test]
 fn what_becomes_of_each_field_is_what_the_code_does() {
-    let platform = DockerPlatform::new(None);
-    let fates = fates(&platform, &platform.assumptions());
+    for (page, _, platform) in platforms() {
+        generated(page, "mapping", &mapping(&*platform));
+    }
+}
+
+/// Returns the table of what becomes of each field.
+fn mapping(platform: &dyn Platform) -> String {
+    let fates = fates(platform, &platform.assumptions());
     let mut text = String::from("| field | kept as | said by `check` |\n|---|---|---|\n");
     let mut last = String::new();
     for fate in fates.iter().filter(|fate| !is_twin(&fate.field, &fates)) {
         let said: Vec<String> =
             fate.said.iter().map(|one| format!("{}: {} (`{}`)", one.kind, one.message, one.code)).collect();
         // Of what is for another target or purpose, each field has the same fate.
-        let block = ["ecs", "kubernetes", "startup", "readiness", "liveness"].iter().find_map(|block| {
+        let elsewhere: &[&str] =
+            if platform.name() == "kubernetes" { &["ecs", "docker"] } else { &["ecs", "kubernetes"] };
+        let block = elsewhere.iter().chain(&["startup", "readiness", "liveness"]).find_map(|block| {
             fate.field.split_once(&format!(".{block}.")).map(|(above, _)| format!("{above}.{block}"))
         });
         let field = block.unwrap_or_else(|| fate.field.clone());
         if field == last {
             continue;
         }
-        let native: Vec<String> = fate.native.iter().map(|path| format!("`{path}`")).collect();
+        let shown = |path: &String| match path.as_str() {
+            "" => "an object of its own".to_owned(),
+            path => format!("`{path}`"),
+        };
+        let native: Vec<String> = fate.native.iter().map(shown).collect();
         text.push_str(&format!(
             "| `{field}` | {} | {} |\n",
             native.join(", "),
@@ -138,7 +161,7 @@ fn what_becomes_of_each_field_is_what_the_code_does() {
         ));
         last = field;
     }
-    generated("docker.md", "mapping", &text);
+    text
 }
 
 /// Tells whether a field of a task is one that services have, too.
