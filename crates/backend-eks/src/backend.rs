@@ -63,11 +63,14 @@ impl Shared {
 }
 
 impl KubernetesOrchestrator {
-    /// Connects to the cluster that a configuration names. Nothing is sent before the first question.
+    /// Connects to the cluster that a configuration names. Nothing is sent to it before the first question; where it is named by `cluster`, EKS
+    /// is asked for its address.
     ///
     /// # Errors
     ///
-    /// [`Invalid`](ErrorKind::Invalid) where there is no kubeconfig, or none that can be used.
+    /// [`Invalid`](ErrorKind::Invalid) where there is no kubeconfig, or none that can be used, or settings that contradict each other. Of EKS:
+    /// [`NotFound`](ErrorKind::NotFound), [`Denied`](ErrorKind::Denied) (also without credentials), [`Throttled`](ErrorKind::Throttled) and
+    /// [`Unavailable`](ErrorKind::Unavailable).
     pub async fn connect(config: KubernetesConfig) -> Result<Self> {
         let client = Client::connect(&config).await?;
         Ok(Self::build(config, client))

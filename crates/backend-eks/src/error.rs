@@ -5,6 +5,14 @@ use straddle_core::error::{Error, ErrorKind, Result, Retry};
 
 /// Turns an error of the API's client into ours; `what` says what was tried, as a lowercase fragment.
 pub(crate) fn api(what: &str, error: kube::Error) -> Error {
+    let error = match error {
+        // What was refused before anything was sent says so itself.
+        kube::Error::Service(source) => match source.downcast::<Error>() {
+            Ok(own) => return *own,
+            Err(source) => kube::Error::Service(source),
+        },
+        other => other,
+    };
     match error {
         kube::Error::Api(status) => answered(what, &status),
         kube::Error::Service(ref source) if is_connect(source.as_ref()) => {
@@ -63,7 +71,9 @@ fn answered(what: &str, status: &Status) -> Error {
     };
     let error = Error::new(kind, format!("{what}: {}", words(status)));
     let error = match kind {
-        ErrorKind::Denied if status.code == 401 => error.with_help("log in to the cluster again"),
+        ErrorKind::Denied if status.code == 401 => error.with_help(
+            "log in to the cluster again; on EKS, the role or user needs an access entry (`aws eks list-access-entries`)",
+        ),
         ErrorKind::Conflict if is_field_conflict(status) => error.with_help(
             "somebody else set these fields: take them out of the spec, or let that manager give them up",
         ),

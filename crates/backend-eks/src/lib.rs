@@ -8,12 +8,13 @@
 //! It does not pass the whole conformance suite, so that the command line offers it only where it is built with the feature `kubernetes`. Values
 //! of secrets that a container prints are not masked in its output; both streams of a run come as one; a container that is not essential and
 //! ends keeps its pod from being ready; a task of several essential containers ends with the last of them, not with the first; another image
-//! under the same tag is not seen. What only EKS has (tokens made in-process, Fargate, Pod Identity) is not there.
+//! under the same tag is not seen. Of EKS, it neither reads nor makes Fargate profiles and associations of Pod Identity.
 //!
 //! # How many calls it makes
 //!
 //! | Operation | Calls |
 //! |---|---|
+//! | connect | none; 1 to EKS where the cluster is named (up to 3 where it is throttled), and what credentials of AWS need |
 //! | plan | 2 for the version and the API groups, once; 1 for the namespace; 1 list for each kind that is made; 1 dry run for each object that differs from what was applied last |
 //! | fingerprint | 1 for the namespace, 1 list for each kind |
 //! | status | 1 for the namespace, 8 lists; 9 where routes of a Gateway are used |
@@ -25,6 +26,7 @@ mod client;
 mod config;
 mod connect;
 mod diff;
+pub mod eks;
 mod endpoints;
 mod error;
 mod events;
@@ -47,5 +49,5 @@ mod status;
 mod translate;
 
 pub use backend::KubernetesOrchestrator;
-pub use config::KubernetesConfig;
+pub use config::{AwsIdentity, Compute, KubernetesConfig};
 pub use platform::KubernetesPlatform;

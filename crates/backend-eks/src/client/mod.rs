@@ -22,7 +22,7 @@ use straddle_core::error::{Error, ErrorKind, Result};
 
 use self::kinds::Kind;
 pub(crate) use self::watch::Change;
-use crate::{config::KubernetesConfig, error, labels::STRADDLE};
+use crate::{config::KubernetesConfig, eks, error, labels::STRADDLE};
 
 /// How many objects are read with one call.
 const PAGE: u32 = 500;
@@ -48,8 +48,13 @@ fn path(kind: &Kind, namespace: &str) -> String {
 }
 
 impl Client {
-    /// Reads a kubeconfig and connects; nothing is sent yet.
+    /// Reads a kubeconfig and connects, or asks EKS about the cluster that is named; nothing is sent to the cluster yet.
     pub(crate) async fn connect(config: &KubernetesConfig) -> Result<Self> {
+        config.check()?;
+        if let Some(name) = &config.cluster {
+            let (kube, place) = eks::connect(config, name).await?;
+            return Ok(Self { kube, place });
+        }
         let options = kube::config::KubeConfigOptions {
             context: config.context.clone(),
             ..kube::config::KubeConfigOptions::default()

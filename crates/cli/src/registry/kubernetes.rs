@@ -9,16 +9,25 @@ use straddle_eks::{KubernetesConfig, KubernetesOrchestrator, KubernetesPlatform}
 use super::{Backend, Setting, Settings};
 
 const SETTINGS: &[Setting] = &[
+    Setting { key: "aws_identity", about: "how pods get roles of AWS: irsa or pod_identity" },
+    Setting { key: "cluster", about: "the EKS cluster, in place of a kubeconfig" },
+    Setting { key: "compute", about: "what runs the pods on EKS: nodes, fargate or auto" },
     Setting { key: "context", about: "the context of the kubeconfig" },
     Setting { key: "gateway", about: "the Gateway (namespace/name) that HTTP routes are attached to" },
     Setting { key: "ingress_class", about: "the class of Ingress objects" },
     Setting { key: "kubeconfig", about: "the kubeconfig file" },
     Setting { key: "namespace", about: "a namespace that is there already" },
+    Setting { key: "profile", about: "the profile of AWS that logs in to the EKS cluster" },
+    Setting { key: "region", about: "the region of the EKS cluster" },
     Setting { key: "secret_store", about: "the External Secrets store (kind/name) for secrets of a cloud" },
     Setting { key: "storage_class", about: "the storage class of persistent volumes" },
 ];
 
-const PINS: &[Setting] = &[Setting { key: "context", about: "the context that must be in use" }];
+const PINS: &[Setting] = &[
+    Setting { key: "account", about: "the AWS account that the EKS cluster must be in" },
+    Setting { key: "context", about: "the context that must be in use, or the ARN of the EKS cluster" },
+    Setting { key: "region", about: "the region that the EKS cluster must be in" },
+];
 
 /// A Kubernetes cluster.
 #[derive(Clone, Copy, Debug)]
@@ -39,30 +48,81 @@ impl Backend for Kubernetes {
     }
 
     fn platform(&self, settings: &Settings) -> Result<Box<dyn Platform>> {
-        Ok(Box::new(KubernetesPlatform::new(config(settings))))
+        Ok(Box::new(KubernetesPlatform::new(config(settings)?)))
     }
 
     async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Orchestrator>> {
-        let orchestrator = KubernetesOrchestrator::connect(config(settings)).await?;
+        let orchestrator = KubernetesOrchestrator::connect(config(settings)?).await?;
         Ok(Arc::new(orchestrator.with_secrets(Arc::new(LocalSecrets::new(&settings.folder)))))
     }
 
-    async fn pinned(&self, orchestrator: &dyn Orchestrator, _: &Settings, _: &str) -> Result<Vec<String>> {
-        // The context is known without a call: it stands before the address.
-        let place = orchestrator.place();
-        Ok(place.split_once(", ").map(|(context, _)| context.to_owned()).into_iter().collect())
+    async fn pinned(&self, orchestrator: &dyn Orchestrator, _: &Settings, pin: &str) -> Result<Vec<String>> {
+        Ok(pinned(&orchestrator.place(), pin).into_iter().map(str::to_owned).collect())
     }
 }
 
-fn config(settings: &Settings) -> KubernetesConfig {
+/// Finds what a pin is compared with: the context is known without a call, and stands before the address. Those of EKS are ARNs.
+fn pinned<'a>(place: &'a str, pin: &str) -> Option<&'a str> {
+    let (context, _) = place.split_once(", ")?;
+    let parts: Vec<&str> = context.splitn(6, ':').collect();
+    match (pin, parts.as_slice()) {
+        ("region", ["arn", _, "eks", region, _, _]) => Some(region),
+        ("account", ["arn", _, "eks", _, account, _]) => Some(account),
+        ("account" | "region", _) => Some("unknown"),
+        _ => Some(context),
+    }
+}
+
+fn config(settings: &Settings) -> Result<KubernetesConfig> {
     let text = |key| settings.get(key).map(str::to_owned);
-    KubernetesConfig {
+    let config = KubernetesConfig {
         kubeconfig: settings.get("kubeconfig").map(PathBuf::from),
         context: text("context"),
+        cluster: text("cluster"),
+        region: text("region"),
+        profile: text("profile"),
+        compute: settings.get("compute").map(str::parse).transpose()?,
+        aws_identity: settings.get("aws_identity").map(str::parse).transpose()?.unwrap_or_default(),
         namespace: text("namespace"),
         ingress_class: text("ingress_class"),
         gateway: text("gateway"),
         storage_class: text("storage_class"),
         secret_store: text("secret_store"),
+    };
+    config.check()?;
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pins_are_read_from_where_a_cluster_is() {
+        const EKS: &str = "arn:aws:eks:eu-west-1:111122223333:cluster/shop, https://abc.eks.amazonaws.com";
+        for (place, pin, expected) in [
+            (EKS, "account", Some("111122223333")),
+            (EKS, "region", Some("eu-west-1")),
+            (EKS, "context", Some("arn:aws:eks:eu-west-1:111122223333:cluster/shop")),
+            ("kind-local, https://127.0.0.1:6443", "context", Some("kind-local")),
+            ("kind-local, https://127.0.0.1:6443", "account", Some("unknown")),
+            ("https://10.0.0.1", "context", None),
+        ] {
+            assert_eq!(pinned(place, pin), expected, "{place} {pin}");
+        }
+    }
+
+    #[test]
+    fn settings_that_cannot_be_meant_are_refused() {
+        let settings = |pairs: &[(&str, &str)]| Settings {
+            values: pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            ..Settings::default()
+        };
+        assert!(config(&settings(&[("compute", "fargate"), ("aws_identity", "irsa")])).is_ok());
+        for wrong in
+            [[("compute", "ec2")].as_slice(), &[("region", "eu-west-1")], &[("aws_identity", "node")]]
+        {
+            assert!(config(&settings(wrong)).is_err(), "{wrong:?}");
+        }
     }
 }
