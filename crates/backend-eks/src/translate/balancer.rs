@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::{Service as Native, ServiceSpec};
 use straddle_core::{
-    model::{Expose, Protocol, Scheme},
+    model::{Expose, Protocol, Scheme, TaskTemplate},
     platform::{Output, Place, Resource, ResourceKey},
 };
 
@@ -14,8 +14,9 @@ use super::{
     object,
     pod::Owner,
     ports::{self, PortNames, SERVICE},
+    target_group,
 };
-use crate::{labels::Labels, names};
+use crate::{Compute, labels::Labels, names};
 
 const PREFIX: &str = "service.beta.kubernetes.io/aws-load-balancer-";
 
@@ -23,18 +24,31 @@ const PREFIX: &str = "service.beta.kubernetes.io/aws-load-balancer-";
 pub(super) fn services(
     out: &mut Output,
     around: &Around<'_>,
-    owner: &Owner<'_>,
+    of: (&Owner<'_>, &TaskTemplate),
     port_names: &PortNames,
     entries: &[Entry<'_>],
 ) -> Vec<Resource> {
     let groups = expose::grouped(entries, |entry| entry.model.public);
-    groups.iter().map(|group| service(out, around, owner, port_names, group)).collect()
+    groups.iter().map(|group| service(out, around, of, port_names, group)).collect()
+}
+
+/// Returns the class by which EKS knows who makes a load balancer: [Auto Mode] itself, or the [AWS Load Balancer Controller].
+///
+/// Without one, a cluster may still make one of the first generation.
+///
+/// [Auto Mode]: https://docs.aws.amazon.com/eks/latest/userguide/auto-configure-nlb.html
+/// [AWS Load Balancer Controller]: https://kubernetes-sigs.github.io/aws-load-balancer-controller/latest/guide/service/nlb/
+fn class_on(compute: Compute) -> &'static str {
+    match compute {
+        Compute::Auto => "eks.amazonaws.com/nlb",
+        Compute::Fargate | Compute::Nodes => "service.k8s.aws/nlb",
+    }
 }
 
 fn service(
     out: &mut Output,
     around: &Around<'_>,
-    owner: &Owner<'_>,
+    (owner, template): (&Owner<'_>, &TaskTemplate),
     port_names: &PortNames,
     group: &[&Entry<'_>],
 ) -> Resource {
@@ -49,6 +63,11 @@ fn service(
     let scheme = if is_public { "internet-facing" } else { "internal" };
     annotate("scheme", scheme.to_owned());
     annotate("nlb-target-type", "ip".to_owned());
+    let class = around.config.compute.map(class_on);
+    if class.is_some() {
+        out.map(owner.field.child("stop").child("drain"), &[&annotation(target_group::ATTRIBUTES)]);
+        annotate(target_group::ATTRIBUTES, target_group::attributes(template));
+    }
     let mut secure = Vec::new();
     let mut ports = Vec::new();
     let mut seen = BTreeSet::new();
@@ -60,7 +79,7 @@ fn service(
         out.map(field.child("port"), &[&place.child("spec").child("ports")]);
         out.map(field.child("scheme"), &[&place.child("spec"), &annotation("ssl-ports")]);
         out.map(field.child("public"), &[&annotation("scheme")]);
-        if !public {
+        if !public && class.is_none() {
             let message = "annotations for the AWS Load Balancer Controller keep it inside the network: another controller may not heed them";
             out.adapted("kubernetes/load-balancer", field.child("public"), message);
         }
@@ -72,8 +91,10 @@ fn service(
         }
         if let Some(certificate) = certificate {
             out.map(field.child("certificate"), &[&annotation("ssl-cert")]);
-            let message = "only the AWS Load Balancer Controller uses certificates of AWS";
-            out.adapted("kubernetes/certificate", field.child("certificate"), message);
+            if class.is_none() {
+                let message = "only the AWS Load Balancer Controller uses certificates of AWS";
+                out.adapted("kubernetes/certificate", field.child("certificate"), message);
+            }
             annotate("ssl-cert", certificate.to_string());
         }
         if *scheme == Some(Scheme::Tls) {
@@ -105,6 +126,7 @@ fn service(
     metadata.annotations = object::map(annotations);
     let spec = ServiceSpec {
         type_: Some("LoadBalancer".to_owned()),
+        load_balancer_class: class.map(str::to_owned),
         selector: Some(owner.selector.clone()),
         ports: object::list(ports),
         ..ServiceSpec::default()

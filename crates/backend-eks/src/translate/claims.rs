@@ -18,8 +18,8 @@ use straddle_core::{
     units::{Memory, Name},
 };
 
-use super::{Around, object, volumes};
-use crate::{labels, names};
+use super::{Around, auto_mode, fargate, object, volumes};
+use crate::{Compute, labels, names};
 
 pub(super) const CLAIM: &str = "PersistentVolumeClaim";
 pub(super) const CLASS: &str = "StorageClass";
@@ -87,6 +87,13 @@ fn volume(
 ) -> Vec<Resource> {
     let Volume { size, class, ephemeral, host, efs, ebs, existing } = volume;
     let is_mounted = around.uses.contains_key(name);
+    match around.config.compute {
+        Some(Compute::Auto) if is_mounted => {
+            auto_mode::volume(out, field, volume, around.config.storage_class.is_some());
+        }
+        Some(Compute::Fargate) if is_mounted => fargate::volume(out, field, volume),
+        _ => {}
+    }
     if let Some(EphemeralVolume { medium: _, size }) = ephemeral.as_ref().filter(|_| !is_mounted) {
         unmounted(out, &field.child("ephemeral").child("medium"));
         if size.is_some() {
@@ -255,10 +262,15 @@ pub(super) fn ebs_class(
     .into_iter()
     .filter_map(|(key, value)| Some((key.to_owned(), value?)))
     .collect();
+    // A class cannot be changed: another one is another name.
+    if around.is_on(Compute::Auto) && (!parameters.is_empty() || around.config.storage_class.is_none()) {
+        // There is none until somebody makes one.
+        let content = json!([auto_mode::EBS_DRIVER, parameters]);
+        return Some((of_the_cluster(around, name, "ebs", &content), parameters));
+    }
     if parameters.is_empty() {
         return None;
     }
-    // A class cannot be changed: another one is another name.
     Some((of_the_cluster(around, name, "ebs", &json!(parameters)), parameters))
 }
 
@@ -303,8 +315,9 @@ fn ebs(out: &mut Output, around: &Around<'_>, field: &FieldPath, name: &str, ebs
     metadata.namespace = None;
     let native = StorageClass {
         metadata,
-        provisioner: "ebs.csi.aws.com".to_owned(),
-        parameters: Some(parameters),
+        provisioner: if around.is_on(Compute::Auto) { auto_mode::EBS_DRIVER } else { "ebs.csi.aws.com" }
+            .to_owned(),
+        parameters: object::map(parameters),
         volume_binding_mode: Some("WaitForFirstConsumer".to_owned()),
         ..StorageClass::default()
     };

@@ -8,6 +8,7 @@ use straddle_core::{
     model::{ContainerPort, Expose, Protocol, Scheme, TaskTemplate},
     path::FieldPath,
     platform::{Output, Place, Resource, ResourceKey},
+    units::Name,
 };
 
 use super::{
@@ -16,7 +17,7 @@ use super::{
     ports::{self, PortNames, SERVICE},
     route,
 };
-use crate::{facts, names};
+use crate::{Compute, facts, names};
 
 const BINDING: &str = "TargetGroupBinding";
 
@@ -34,6 +35,8 @@ pub(super) struct Entry<'a> {
     pub(super) model: &'a Expose,
     pub(super) field: FieldPath,
     pub(super) port: &'a ContainerPort,
+    /// The container that listens.
+    pub(super) container: &'a Name,
 }
 
 /// How an entry is reached.
@@ -75,8 +78,8 @@ pub(super) fn expose(
     let (mut requests, mut connections) = (Vec::new(), Vec::new());
     let mut exposed = Exposed::default();
     for (at, one) in model.iter().enumerate() {
-        let Some((_, port)) = template.port(one.port.as_str()) else { continue };
-        let entry = Entry { model: one, field: owner.field.child("expose").index(at), port };
+        let Some((container, port)) = template.port(one.port.as_str()) else { continue };
+        let entry = Entry { model: one, field: owner.field.child("expose").index(at), port, container };
         let way = way(&entry);
         published(out, &entry, way);
         match way {
@@ -106,9 +109,9 @@ pub(super) fn expose(
     if around.config.gateway.is_some() {
         exposed.resources.extend(route::routes(out, around, owner, &requests));
     } else {
-        exposed.resources.extend(route::ingresses(out, around, owner, &port_names, &requests));
+        exposed.resources.extend(route::ingresses(out, around, (owner, template), &port_names, &requests));
     }
-    exposed.resources.extend(balancer::services(out, around, owner, &port_names, &connections));
+    exposed.resources.extend(balancer::services(out, around, (owner, template), &port_names, &connections));
     exposed
 }
 
@@ -168,6 +171,9 @@ fn bound(
         let message = "the AWS Load Balancer Controller, which would fill the target group, is not installed";
         let fix = "install it, or name a `host` for an ingress";
         out.blocked("kubernetes/target-group", entry.field.child("target_group"), message, fix);
+    } else if around.is_on(Compute::Auto) {
+        let message = "EKS Auto Mode fills no target groups of others: the AWS Load Balancer Controller has to be installed beside it";
+        out.adapted("eks/auto-target-group", entry.field.child("target_group"), message);
     }
     let document = json!({
         "apiVersion": "elbv2.k8s.aws/v1beta1",

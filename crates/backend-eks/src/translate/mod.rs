@@ -3,6 +3,7 @@
 //! Every struct of the model is taken apart without `..`, so that a new field does not compile until it is either written to a document
 //! (and its place noted) or answered with a finding.
 
+mod auto_mode;
 mod autoscale;
 mod balancer;
 mod claims;
@@ -10,6 +11,7 @@ mod container;
 mod depends;
 mod environment;
 mod expose;
+mod fargate;
 mod files;
 mod health;
 mod identity;
@@ -22,6 +24,7 @@ mod resources;
 mod route;
 mod schedule;
 mod secret;
+mod target_group;
 #[cfg(test)]
 mod tests;
 mod volumes;
@@ -41,7 +44,7 @@ use straddle_core::{
 };
 
 use crate::{
-    KubernetesConfig,
+    AwsIdentity, Compute, KubernetesConfig,
     facts::Cluster,
     labels::{self, Labels},
     names,
@@ -71,6 +74,11 @@ struct Around<'a> {
 }
 
 impl Around<'_> {
+    /// Returns whether EKS runs the pods in some way.
+    fn is_on(&self, compute: Compute) -> bool {
+        self.config.compute == Some(compute)
+    }
+
     /// Fills the addresses of services into a text; one that does not resolve gets a finding at the field.
     fn fill(&self, out: &mut Output, field: &FieldPath, text: &Template) -> String {
         let address = |name: &str, what: &Address| -> Result<String, String> {
@@ -197,7 +205,7 @@ pub(crate) fn translate(app: &App, scope: &Scope, facts: &Facts, config: &Kubern
     }
     let Output { findings, mappings } = out;
     let footprint = footprint(&around, &resources);
-    Translation { desired: Desired { resources }, findings, notes: notes(), mappings, footprint }
+    Translation { desired: Desired { resources }, findings, notes: notes(&around), mappings, footprint }
 }
 
 /// Resources with the fields that they come from.
@@ -232,10 +240,24 @@ impl Collected {
 fn namespace(out: &mut Output, around: &Around<'_>) -> Resource {
     let mut metadata = around.metadata(&around.namespace, &labels::owned(around.scope));
     metadata.namespace = None;
+    if let Some(gate) = readiness_gate(around) {
+        metadata.labels.get_or_insert_default().insert(gate.to_owned(), "enabled".to_owned());
+    }
     let key = ResourceKey::new(NAMESPACE, around.namespace.as_str());
     let place = Place::root(key).child("metadata").child("name");
     out.map(FieldPath::root().child("app"), &[&place]);
     object::resource(NAMESPACE, &around.namespace, &Namespace { metadata, spec: None, status: None })
+}
+
+/// Returns the label of a namespace by which a pod counts as ready only when its load balancer has seen it healthy.
+///
+/// That of the [AWS Load Balancer Controller](https://kubernetes-sigs.github.io/aws-load-balancer-controller/latest/deploy/pod_readiness_gate/), or
+/// that of EKS Auto Mode; without it, a rollout goes on while the load balancer still sends everything to replicas that stop.
+fn readiness_gate(around: &Around<'_>) -> Option<&'static str> {
+    match around.config.compute? {
+        Compute::Auto => Some("eks.amazonaws.com/pod-readiness-gate-inject"),
+        Compute::Fargate | Compute::Nodes => Some("elbv2.k8s.aws/pod-readiness-gate-inject"),
+    }
 }
 
 fn has_both_clouds(app: &App) -> bool {
@@ -264,8 +286,8 @@ fn footprint(around: &Around<'_>, resources: &[Resource]) -> Footprint {
     Footprint { objects, permissions }
 }
 
-fn notes() -> Vec<Note> {
-    vec![
+fn notes(around: &Around<'_>) -> Vec<Note> {
+    let mut notes = vec![
         Note::new(
             "kubernetes/restart-in-place",
             "an essential container that exits is restarted in place; the rest of its pod goes on",
@@ -286,13 +308,89 @@ fn notes() -> Vec<Note> {
             "kubernetes/volume-attach",
             "where a volume is attached to one node at a time, a new replica on another node waits for the old one to go",
         ),
-        Note::new(
-            "kubernetes/role-trust",
-            "a role of AWS has to trust the cluster's identity provider: one that is made for ECS does not",
-        ),
+        match around.config.aws_identity {
+            AwsIdentity::Irsa => Note::new(
+                "kubernetes/role-trust",
+                "a role of AWS has to trust the cluster's identity provider: one that is made for ECS does not",
+            ),
+            AwsIdentity::PodIdentity => Note::new(
+                "kubernetes/role-trust",
+                "a role of AWS has to trust pods.eks.amazonaws.com: one that is made for ECS does not",
+            ),
+        },
         Note::new(
             "kubernetes/storage-drivers",
             "EFS and EBS volumes need their CSI drivers, and autoscaling by CPU or memory needs metrics-server",
         ),
-    ]
+    ];
+    if let Some(compute) = around.config.compute {
+        notes.extend(notes_of_eks(around, compute));
+    }
+    notes
+}
+
+/// What is different on EKS, by what runs the pods.
+///
+/// Of the user guide: [Fargate](https://docs.aws.amazon.com/eks/latest/userguide/fargate.html) and
+/// [its profiles](https://docs.aws.amazon.com/eks/latest/userguide/fargate-profile.html),
+/// [Auto Mode](https://docs.aws.amazon.com/eks/latest/userguide/automode.html), and
+/// [how many pods a node holds](https://docs.aws.amazon.com/eks/latest/userguide/choosing-instance-type.html).
+fn notes_of_eks(around: &Around<'_>, compute: Compute) -> Vec<Note> {
+    let namespace = &around.namespace;
+    let mut notes = match compute {
+        Compute::Auto => vec![
+            Note::new(
+                "eks/auto-nodes",
+                "nodes hold at most 110 pods, and are replaced within 21 days: pods move then, as disruption budgets allow",
+            ),
+            Note::new(
+                "eks/auto-load-balancers",
+                "load balancers that the AWS Load Balancer Controller made are not taken over: they are made anew",
+            ),
+        ],
+        Compute::Fargate => vec![
+            Note::new(
+                "eks/fargate-profile",
+                format!(
+                    "a Fargate profile has to select the namespace {namespace} before pods are made there, or they stay Pending; it has at most 5 \
+                     selectors, private subnets only, and cannot be changed"
+                ),
+            ),
+            Note::new(
+                "eks/fargate-finished",
+                "the pod of a task that has ended is billed until its Job is removed: the last run is kept, three of a schedule",
+            ),
+            Note::new(
+                "eks/fargate-patching",
+                "a pod has a machine of its own, which EKS patches: pods are evicted then, as disruption budgets allow",
+            ),
+            Note::new(
+                "eks/fargate-limits",
+                "the soft limit of open files is 1024, and 65535 on Amazon ECS; there is no instance metadata, and no Spot",
+            ),
+            Note::new(
+                "eks/fargate-logs",
+                "output goes to CloudWatch only with the ConfigMap aws-logging in the namespace aws-observability",
+            ),
+        ],
+        Compute::Nodes => vec![Note::new(
+            "eks/nodes-pods",
+            "how many pods a node holds is bound by its network interfaces: 29 on an m5.large, 110 with prefixes",
+        )],
+    };
+    if compute != Compute::Auto {
+        notes.push(Note::new(
+            "eks/load-balancer-controller",
+            "load balancers need the AWS Load Balancer Controller; it puts readiness gates into pods that are made after their load balancer",
+        ));
+    }
+    if around.config.namespace.is_some()
+        && let Some(gate) = readiness_gate(around)
+    {
+        notes.push(Note::new(
+            "eks/readiness-gate",
+            format!("the namespace {namespace} is not ours: label it `{gate}=enabled`, so that rollouts wait for load balancers"),
+        ));
+    }
+    notes
 }

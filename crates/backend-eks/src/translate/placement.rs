@@ -13,8 +13,8 @@ use straddle_core::{
     units::Percent,
 };
 
-use super::{object, pod::Owner};
-use crate::names;
+use super::{Around, object, pod::Owner};
+use crate::{Compute, names};
 
 /// The label by which Karpenter and EKS Auto Mode tell interruptible nodes.
 const CAPACITY: &str = "karpenter.sh/capacity-type";
@@ -25,8 +25,8 @@ const MAX_DNS: usize = 3;
 /// Translates what images are made for.
 pub(super) fn platform(
     out: &mut Output,
-    field: &FieldPath,
-    spec: &Place,
+    around: &Around<'_>,
+    (field, spec): (&FieldPath, &Place),
     platform: Option<RuntimePlatform>,
     into: &mut PodSpec,
 ) {
@@ -43,6 +43,11 @@ pub(super) fn platform(
         [("architecture", "kubernetes.io/arch", architecture), ("os", "kubernetes.io/os", os)]
     {
         let Some(value) = value else { continue };
+        if around.is_on(Compute::Fargate) {
+            // It has one of each, and its scheduler knows no others.
+            out.map(field.child(key), &[]);
+            continue;
+        }
         out.map(field.child(key), &[&spec.child("nodeSelector").child(label)]);
         into.node_selector.get_or_insert_default().insert(label.to_owned(), value.to_owned());
     }
@@ -51,9 +56,9 @@ pub(super) fn platform(
 /// Translates where pods may run and how they are spread.
 pub(super) fn placement(
     out: &mut Output,
+    around: &Around<'_>,
     owner: &Owner<'_>,
-    spec: &Place,
-    placement: &Placement,
+    (spec, placement): (&Place, &Placement),
     into: &mut PodSpec,
 ) {
     let Placement { spread, nodes, spot } = placement;
@@ -85,6 +90,12 @@ pub(super) fn placement(
             out.blocked("kubernetes/node-label", field, message, fix);
             continue;
         }
+        if around.is_on(Compute::Fargate) {
+            let message = "a pod on EKS Fargate has a machine of its own, which nobody labels";
+            let fix = "remove it in an overlay of this target: a Fargate profile selects by namespace and labels of pods";
+            out.blocked("eks/fargate-node-label", field, message, fix);
+            continue;
+        }
         out.map(field, &[&spec.child("nodeSelector").child(key.as_str())]);
         let own = into.node_selector.get_or_insert_default().insert(key.to_string(), value.clone());
         if own.is_some_and(|own| own != *value) {
@@ -92,7 +103,10 @@ pub(super) fn placement(
             out.adapted("kubernetes/node-label", field, "it takes the place of what `platform` says");
         }
     }
-    if let Some(share) = spot {
+    if spot.is_some() && around.is_on(Compute::Fargate) {
+        let message = "EKS Fargate has no interruptible capacity: everything runs on demand";
+        out.adapted("eks/fargate-spot", field.child("spot"), message);
+    } else if let Some(share) = spot {
         let message =
             format!("nodes with `{CAPACITY}` are preferred: a cluster keeps no share of pods on them");
         out.adapted("kubernetes/spot", field.child("spot"), message);

@@ -14,8 +14,9 @@ use straddle_core::{
 };
 
 use super::{
-    Around, container,
+    Around, auto_mode, container,
     depends::{self, Lasts, Role, Spot},
+    fargate,
     files::{Files, SecretVolumes},
     identity, metadata, object, placement,
     ports::{self, PortNames},
@@ -23,7 +24,7 @@ use super::{
     secret::Secrets,
     volumes::Volumes,
 };
-use crate::{labels, labels::Labels, names, revision};
+use crate::{Compute, labels, labels::Labels, names, revision};
 
 /// Kernel parameters that every kubelet allows, with the version that first does.
 const SAFE_SYSCTLS: [(&str, (u32, u32)); 12] = [
@@ -54,6 +55,7 @@ pub(super) struct Pod {
     pub(super) pull_secrets: BTreeSet<String>,
     sysctls: BTreeMap<String, String>,
     version: (u32, u32),
+    is_fargate: bool,
 }
 
 impl Pod {
@@ -66,7 +68,10 @@ impl Pod {
             out.blocked("kubernetes/sysctls", field.clone(), message, "write one value for both");
         }
         let safe = SAFE_SYSCTLS.iter().any(|(safe, since)| *safe == name && self.version >= *since);
-        if !safe {
+        if !safe && self.is_fargate {
+            let message = "EKS Fargate allows only what every kubelet allows";
+            out.blocked("eks/fargate-sysctl", field.clone(), message, "remove it, or run it on nodes");
+        } else if !safe {
             let message = "nodes refuse it unless their kubelet is told to allow it (allowedUnsafeSysctls)";
             out.adapted("kubernetes/sysctls", field.clone(), message);
         }
@@ -127,6 +132,11 @@ pub(super) fn template(
     let spec_place = owner.place.child("spec");
     container_names(out, field, containers.keys());
     let spots = depends::arrange(out, field, &spec_place, model, owner.lasts);
+    match around.config.compute {
+        Some(Compute::Auto) => auto_mode::pod(out, field, model),
+        Some(Compute::Fargate) => fargate::pod(out, field, model, &spots),
+        Some(Compute::Nodes) | None => {}
+    }
     let files = Files::of(out, around, owner.name, (field, &spec_place.child("volumes")), model);
     let mut pod = Pod {
         is_service: owner.lasts == Lasts::Forever,
@@ -139,6 +149,7 @@ pub(super) fn template(
         pull_secrets: BTreeSet::new(),
         sysctls: BTreeMap::new(),
         version: around.cluster.version,
+        is_fargate: around.is_on(Compute::Fargate),
     };
     let mut natives = Vec::new();
     for spot in &spots {
@@ -150,7 +161,7 @@ pub(super) fn template(
     spec.restart_policy = (owner.lasts != Lasts::Forever).then(|| "Never".to_owned());
     if let Some(resources) = resources {
         let places = (&field.child("resources"), &spec_place);
-        spec.resources = resources::task(out, around, places, resources, &spots, &mut natives);
+        spec.resources = resources::task(out, around, places, (model, resources), &spots, &mut natives);
     }
     let first = spots.iter().filter(|spot| spot.role != Role::Main).count();
     let mains = natives.split_off(first);
@@ -162,12 +173,12 @@ pub(super) fn template(
         spec.service_account_name = account.name;
         resources.extend(account.resource);
     }
-    placement::platform(out, &field.child("platform"), &spec_place, *platform, &mut spec);
+    placement::platform(out, around, (&field.child("platform"), &spec_place), *platform, &mut spec);
     if let Some(network) = network {
         placement::network(out, &field.child("network"), &spec_place, network, &mut spec);
     }
     if let Some(placement) = placement {
-        placement::placement(out, owner, &spec_place, placement, &mut spec);
+        placement::placement(out, around, owner, (&spec_place, placement), &mut spec);
     }
     let mut security = PodSecurityContext::default();
     let mut annotations = Labels::new();

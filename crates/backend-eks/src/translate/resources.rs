@@ -7,12 +7,14 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
 };
 use straddle_core::{
-    model::{Container, CpuAmount, MemoryAmount, Resources},
+    model::{Container, CpuAmount, MemoryAmount, Resources, TaskTemplate},
     path::FieldPath,
     platform::{Output, Place},
+    units::{Cpu, Memory},
 };
 
-use super::{Around, depends::Role, depends::Spot, object};
+use super::{Around, depends::Role, depends::Spot, fargate, object};
+use crate::Compute;
 
 /// The version that first limits a pod as a whole without being told to.
 const POD_LEVEL_SINCE: (u32, u32) = (1, 34);
@@ -72,14 +74,16 @@ pub(super) fn task(
     out: &mut Output,
     around: &Around<'_>,
     (field, spec): (&FieldPath, &Place),
-    resources: &Resources,
+    (model, resources): (&TaskTemplate, &Resources),
     spots: &[Spot<'_>],
     natives: &mut [Native],
 ) -> Option<ResourceRequirements> {
     let Resources { cpu, memory, storage } = resources;
+    let whole = (*cpu, *memory);
     let cpu = cpu.map(|amount| object::cpu(out, &field.child("cpu"), amount));
     let memory = memory.map(object::memory);
-    if cpu.is_some() {
+    // On Fargate, its machine has no more.
+    if cpu.is_some() && !around.is_on(Compute::Fargate) {
         let message = "it is kept for the task, which may use more where its node has more";
         out.adapted("kubernetes/task-cpu", field.child("cpu"), message);
     }
@@ -88,6 +92,10 @@ pub(super) fn task(
     }
     if let ([spot], [native]) = (spots, &mut *natives) {
         alone(out, field, &spot.place.child("resources"), (cpu, memory), native);
+        return None;
+    }
+    if around.is_on(Compute::Fargate) {
+        filled_up(out, field, whole, (model, spots), natives);
         return None;
     }
     if around.cluster.version < POD_LEVEL_SINCE {
@@ -152,6 +160,51 @@ fn alone(
             out.ignored("kubernetes/task-resources", field.child(what), message);
         }
         out.map(field.child(what), &places.iter().collect::<Vec<_>>());
+    }
+}
+
+/// EKS Fargate sizes a pod by what its containers ask for: what the task asks for beyond that goes to one of them.
+fn filled_up(
+    out: &mut Output,
+    field: &FieldPath,
+    (cpu, memory): (Option<Cpu>, Option<Memory>),
+    (model, spots): (&TaskTemplate, &[Spot<'_>]),
+    natives: &mut [Native],
+) {
+    const CODE: &str = "eks/fargate-task-resources";
+    let going_on = || spots.iter().filter(|spot| spot.role != Role::Init);
+    let of = |spot: &Spot<'_>, what: &str| {
+        let size = model.containers.get(spot.name).map(fargate::reserved).unwrap_or_default();
+        if what == "cpu" { size.millis } else { size.mib }
+    };
+    let is_limited = |spot: &Spot<'_>, what: &str| {
+        model.containers.get(spot.name).is_some_and(|container| match what {
+            "cpu" => container.cpu.is_some_and(|cpu| cpu.limit.is_some()),
+            _ => container.memory.is_some_and(|memory| memory.limit.is_some()),
+        })
+    };
+    for (what, whole) in [("cpu", cpu.map(Cpu::millis)), ("memory", memory.map(Memory::mebibytes))] {
+        let Some(whole) = whole else { continue };
+        let field = field.child(what);
+        let all: u64 = going_on().map(|spot| of(spot, what)).sum();
+        let rest = whole.saturating_sub(all);
+        let main = spots.iter().zip(natives.iter_mut());
+        let main = main.filter(|(spot, _)| spot.role == Role::Main).find(|(spot, _)| !is_limited(spot, what));
+        let (Some((spot, native)), true) = (main, rest > 0) else {
+            let message = "EKS Fargate sizes a pod by its containers: what they ask for holds";
+            out.adapted(CODE, field, message);
+            continue;
+        };
+        let own = of(spot, what) + rest;
+        let unit = if what == "cpu" { "m" } else { "Mi" };
+        let requests = native.resources.get_or_insert_default().requests.get_or_insert_default();
+        requests.insert(what.to_owned(), Quantity(format!("{own}{unit}")));
+        out.map(field.clone(), &[&spot.place.child("resources").child("requests").child(what)]);
+        let message = format!(
+            "EKS Fargate sizes a pod by its containers: what no other one asks for, {own}{unit}, is kept for `{}`",
+            spot.name
+        );
+        out.adapted(CODE, field, message);
     }
 }
 

@@ -6,7 +6,7 @@ use k8s_openapi::api::networking::v1::{
 };
 use serde_json::json;
 use straddle_core::{
-    model::{Expose, Scheme},
+    model::{Expose, Scheme, TaskTemplate},
     platform::{Output, Place, Resource, ResourceKey},
 };
 
@@ -16,6 +16,7 @@ use super::{
     object,
     pod::Owner,
     ports::PortNames,
+    target_group,
 };
 use crate::{facts, labels::Labels, names};
 
@@ -30,7 +31,7 @@ const ALB_PREFIX: &str = "alb.ingress.kubernetes.io/";
 pub(super) fn ingresses(
     out: &mut Output,
     around: &Around<'_>,
-    owner: &Owner<'_>,
+    of: (&Owner<'_>, &TaskTemplate),
     port_names: &PortNames,
     entries: &[Entry<'_>],
 ) -> Vec<Resource> {
@@ -44,13 +45,13 @@ pub(super) fn ingresses(
     };
     let groups = expose::grouped(entries, set_up);
     let groups = groups.iter().enumerate();
-    groups.map(|(at, group)| ingress(out, around, owner, port_names, (at, group))).collect()
+    groups.map(|(at, group)| ingress(out, around, of, port_names, (at, group))).collect()
 }
 
 fn ingress(
     out: &mut Output,
     around: &Around<'_>,
-    owner: &Owner<'_>,
+    (owner, template): (&Owner<'_>, &TaskTemplate),
     port_names: &PortNames,
     (at, group): (usize, &[&Entry<'_>]),
 ) -> Resource {
@@ -63,6 +64,13 @@ fn ingress(
     let mut rules: Vec<IngressRule> = Vec::new();
     let mut annotate =
         |key: &str, value: String| drop(annotations.insert(format!("{ALB_PREFIX}{key}"), value));
+    if let Some(first) = group.first().filter(|_| is_alb) {
+        let annotation =
+            |key: &str| place.child("metadata").child("annotations").child(&format!("{ALB_PREFIX}{key}"));
+        for (key, value) in target_group::annotations(out, owner, template, first, &annotation) {
+            annotate(key, value);
+        }
+    }
     for entry in group {
         let Expose { port: _, publish: _, host, prefix, public, scheme, certificate, target_group: _ } =
             entry.model;

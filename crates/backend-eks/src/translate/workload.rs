@@ -20,7 +20,7 @@ use straddle_core::{
 
 use super::{Around, Made, autoscale, depends::Lasts, expose, object, pod, ports};
 use crate::{
-    facts,
+    Compute, facts,
     labels::{self, Labels},
     names,
     rolling::RollingUpdate,
@@ -59,6 +59,11 @@ pub(super) fn service(out: &mut Output, around: &Around<'_>, name: &Name, servic
     let pod::Translated { template: pods, hash, mut first, needs, mut annotations } =
         pod::template(out, around, &owner, template);
     out.map(field.child("mode"), &[&place.child("kind")]);
+    if around.is_on(Compute::Fargate) && *mode == ServiceMode::Daemon {
+        let message = "EKS Fargate runs no daemons: a pod has a machine of its own";
+        let fix = "run it as another container of each service, or on nodes";
+        out.blocked("eks/fargate-daemon", field.child("mode"), message, fix);
+    }
     if replicas.is_some() {
         out.map(field.child("replicas"), &[&spec_place.child("replicas")]);
     }
@@ -104,7 +109,12 @@ pub(super) fn service(out: &mut Output, around: &Around<'_>, name: &Name, servic
     first.extend(ports::service(out, around, (&field, name.as_str()), service_parts, (&labels, &selector)));
     let mut last = Vec::new();
     let exposed = expose::expose(out, around, &owner, template, expose);
-    last.extend(exposed.resources);
+    if around.config.compute.is_some() {
+        // Readiness gates are put into pods that are made after their load balancer.
+        first.extend(exposed.resources);
+    } else {
+        last.extend(exposed.resources);
+    }
     if let Some(model) = autoscale {
         let target = (&owner, &main.key);
         last.extend(autoscale::autoscale(out, around, target, template, model));

@@ -1,5 +1,6 @@
 //! Tests of what comes out: documents here, findings beside.
 
+mod eks;
 mod findings;
 
 use serde_json::{Value, json};
