@@ -6,7 +6,7 @@ use straddle_core::{
     platform::{Facts, Platform},
 };
 use straddle_docker::DockerPlatform;
-use straddle_eks::{KubernetesConfig, KubernetesPlatform};
+use straddle_eks::{AwsIdentity, Compute, KubernetesConfig, KubernetesPlatform};
 
 #[test]
 fn law_1_no_silent_loss() {
@@ -17,11 +17,22 @@ fn law_1_no_silent_loss() {
         ..KubernetesConfig::default()
     });
     let installed = bare.assumptions().with("kubernetes.crds", vec!["keda.sh/ScaledObject"]);
-    let platforms: [(&dyn Platform, Facts); 4] = [
+    let [auto, fargate, nodes] = [Compute::Auto, Compute::Fargate, Compute::Nodes].map(|compute| {
+        KubernetesPlatform::new(KubernetesConfig {
+            compute: Some(compute),
+            aws_identity: AwsIdentity::PodIdentity,
+            ingress_class: Some("alb".to_owned()),
+            ..KubernetesConfig::default()
+        })
+    });
+    let platforms: [(&dyn Platform, Facts); 7] = [
         (&MemoryPlatform::new(), MemoryPlatform::new().assumptions()),
         (&DockerPlatform::new(None), DockerPlatform::new(None).assumptions()),
         (&bare, bare.assumptions()),
         (&full, installed),
+        (&auto, auto.assumptions()),
+        (&fargate, fargate.assumptions()),
+        (&nodes, nodes.assumptions()),
     ];
     for (platform, facts) in platforms {
         let (losses, fields) = silent_losses(platform, &facts);

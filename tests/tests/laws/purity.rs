@@ -10,7 +10,7 @@ use straddle_core::{
     spec,
 };
 use straddle_docker::DockerPlatform;
-use straddle_eks::{KubernetesConfig, KubernetesPlatform};
+use straddle_eks::{Compute, KubernetesConfig, KubernetesPlatform};
 
 /// Something of everything: order in maps, files, several containers, tasks, exposure.
 const RICH: &str = r#"
@@ -64,7 +64,11 @@ const IMPURE: [&str; 17] = [
 fn law_5_mapping_is_pure() {
     let shop = std::fs::read_to_string(root().join("examples/shop/straddle.yaml")).unwrap();
     let kubernetes = KubernetesPlatform::new(KubernetesConfig::default());
-    let platforms: [&dyn Platform; 3] = [&MemoryPlatform::new(), &DockerPlatform::new(None), &kubernetes];
+    let [auto, fargate, nodes] = [Compute::Auto, Compute::Fargate, Compute::Nodes].map(|compute| {
+        KubernetesPlatform::new(KubernetesConfig { compute: Some(compute), ..KubernetesConfig::default() })
+    });
+    let platforms: [&dyn Platform; 6] =
+        [&MemoryPlatform::new(), &DockerPlatform::new(None), &kubernetes, &auto, &fargate, &nodes];
     for text in [shop.as_str(), RICH] {
         let app: App = spec::from_yaml(text).unwrap_or_else(|problems| panic!("{problems}"));
         let scope = Scope::new(&app.app);

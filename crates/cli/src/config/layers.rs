@@ -22,8 +22,15 @@ const OTHERS: [&str; 1] = ["STRADDLE_LOG"];
 
 pub(super) fn figment(layers: &Layers<'_>, registry: &Registry) -> Result<Figment, Failure> {
     let mut figment = Figment::new();
-    for name in registry.names() {
+    for backend in registry.all() {
+        let name = backend.name();
         figment = figment.merge(One::new("built in", &["targets", name, "backend"], name));
+        for target in backend.targets() {
+            figment = figment.merge(One::new("built in", &["targets", target.name, "backend"], name));
+            for (key, value) in target.values {
+                figment = figment.merge(One::new("built in", &["targets", target.name, key], value));
+            }
+        }
     }
     if let Some(name) = registry.names().next() {
         figment = figment.merge(One::new("built in", &["target"], name));

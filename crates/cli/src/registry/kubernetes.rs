@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use straddle_core::{error::Result, orchestrator::Orchestrator, platform::Platform, secret::LocalSecrets};
 use straddle_eks::{KubernetesConfig, KubernetesOrchestrator, KubernetesPlatform};
 
-use super::{Backend, Setting, Settings};
+use super::{Backend, BuiltIn, Setting, Settings};
 
 const SETTINGS: &[Setting] = &[
     Setting { key: "aws_identity", about: "how pods get roles of AWS: irsa or pod_identity" },
@@ -29,6 +29,13 @@ const PINS: &[Setting] = &[
     Setting { key: "region", about: "the region that the EKS cluster must be in" },
 ];
 
+/// What can be asked without a cluster: what an application comes to on EKS, by what runs its pods.
+const TARGETS: &[BuiltIn] = &[
+    BuiltIn { name: "eks-auto", values: &[("compute", "auto"), ("ingress_class", "alb")] },
+    BuiltIn { name: "eks-fargate", values: &[("compute", "fargate"), ("ingress_class", "alb")] },
+    BuiltIn { name: "eks-nodes", values: &[("compute", "nodes"), ("ingress_class", "alb")] },
+];
+
 /// A Kubernetes cluster.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kubernetes;
@@ -45,6 +52,10 @@ impl Backend for Kubernetes {
 
     fn pins(&self) -> &'static [Setting] {
         PINS
+    }
+
+    fn targets(&self) -> &'static [BuiltIn] {
+        TARGETS
     }
 
     fn platform(&self, settings: &Settings) -> Result<Box<dyn Platform>> {
@@ -109,6 +120,16 @@ mod tests {
             ("https://10.0.0.1", "context", None),
         ] {
             assert_eq!(pinned(place, pin), expected, "{place} {pin}");
+        }
+    }
+
+    #[test]
+    fn built_in_targets_are_understood() {
+        for target in TARGETS {
+            let values = target.values.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            let settings = Settings { values: values.collect(), ..Settings::default() };
+            assert!(settings.values.keys().all(|key| SETTINGS.iter().any(|setting| setting.key == key)));
+            assert!(config(&settings).unwrap().compute.is_some(), "{}", target.name);
         }
     }
 

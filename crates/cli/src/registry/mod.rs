@@ -22,6 +22,11 @@ pub trait Backend: Debug + Send + Sync {
     /// Returns what a target can pin, so that nothing is done to the wrong place.
     fn pins(&self) -> &'static [Setting];
 
+    /// Returns targets that are there without configuration, beside the one that has its name; none unless it says so.
+    fn targets(&self) -> &'static [BuiltIn] {
+        &[]
+    }
+
     /// Makes its pure half; asks nobody.
     ///
     /// # Errors
@@ -57,6 +62,15 @@ pub struct Setting {
     pub key: &'static str,
     /// What it means, as a short phrase.
     pub about: &'static str,
+}
+
+/// A target that is there without configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct BuiltIn {
+    /// Its name.
+    pub name: &'static str,
+    /// What it says, by the keys of its backend's settings; configuration goes before it.
+    pub values: &'static [(&'static str, &'static str)],
 }
 
 /// What a target says to its backend.
@@ -114,6 +128,11 @@ impl Registry {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Arc<dyn Backend>> {
         self.backends.iter().find(|backend| backend.name() == name)
+    }
+
+    /// Returns all backends.
+    pub fn all(&self) -> impl Iterator<Item = &dyn Backend> + '_ {
+        self.backends.iter().map(|backend| &**backend)
     }
 
     /// Returns the names of all backends.
