@@ -3,6 +3,19 @@
 //! Neither the `aws` command nor `aws-iam-authenticator` is needed, and no kubeconfig. The name of a cluster is asked for once
 //! ([DescribeCluster](https://docs.aws.amazon.com/eks/latest/APIReference/API_DescribeCluster.html): its address and the certificate of its
 //! authority); a token is made for the first request and renewed a minute before it ends.
+//!
+//! A token can be made without a cluster, for tools of one's own:
+//!
+//! ```
+//! use straddle_eks::eks::{Credentials, Token};
+//!
+//! let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None);
+//! let now = "2026-11-28T20:00:00Z".parse()?;
+//! let token = Token::new(&credentials, "eu-west-1", "shop", now)?;
+//! assert!(token.as_str().starts_with("k8s-aws-v1."));
+//! assert_eq!(token.renew_at().to_string(), "2026-11-28T20:14:00Z");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod bearer;
 mod cluster;

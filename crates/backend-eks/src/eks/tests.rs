@@ -384,3 +384,93 @@ async fn a_cluster_is_connected_to_by_its_name() {
     let error = by(session(&eks.url), "shop", Hand::at("2026-11-28T20:00:00Z")).await.map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
 }
+
+/// Runs itself once more with another environment, as only a new process has one.
+#[test]
+fn aws_is_configured_as_its_own_tools_are() {
+    const CHILD: &str = "STRADDLE_TEST_EKS_CHILD";
+    if let Ok(profile) = std::env::var(CHILD) {
+        let config = KubernetesConfig { profile: Some(profile), ..KubernetesConfig::default() };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let failed = runtime.block_on(connect(&config, "shop")).map(drop).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::NotFound, "{failed:?}");
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    let config = "[profile process]\nregion = eu-west-1\ncredential_process = cat HOME/process.json\n\
+        [profile role]\nregion = eu-west-1\nrole_arn = arn:aws:iam::111122223333:role/deploy\nsource_profile = process\n\
+        [profile sso]\nregion = eu-west-1\nsso_start_url = https://example.awsapps.com/start\nsso_region = eu-west-1\n\
+        sso_account_id = 111122223333\nsso_role_name = deploy\n\
+        [profile keys]\nregion = eu-west-1\naws_access_key_id = AKIDKEYS\naws_secret_access_key = s3cr3t\n";
+    std::fs::write(path("config"), config.replace("HOME", home.path().to_str().unwrap())).unwrap();
+    let process = r#"{"Version": 1, "AccessKeyId": "AKIDPROCESS", "SecretAccessKey": "s3cr3t"}"#;
+    std::fs::write(path("process.json"), process).unwrap();
+    std::fs::create_dir_all(path(".aws/sso/cache")).unwrap();
+    // The SHA-1 of the address.
+    let cached = path(".aws/sso/cache/e8be5486177c5b5392bd9aa76563515b29358e6e.json");
+    let token = r#"{"accessToken": "t0k3n", "expiresAt": "2100-01-01T00:00:00Z", "region": "eu-west-1",
+        "startUrl": "https://example.awsapps.com/start"}"#;
+    std::fs::write(cached, token).unwrap();
+    let sts = Server::start(&[(
+        200,
+        "Content-Type: text/xml\r\n",
+        "<AssumeRoleResponse><AssumeRoleResult><Credentials>\
+        <AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>s3cr3t</SecretAccessKey><SessionToken>s3ss10n</SessionToken>\
+        <Expiration>2100-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>",
+    )]);
+    let sso = Server::start(&[(
+        200,
+        "Content-Type: application/json\r\n",
+        r#"{"roleCredentials": {"accessKeyId": "ASIASSO",
+        "secretAccessKey": "s3cr3t", "sessionToken": "s3ss10n", "expiration": 4102444800000}}"#,
+    )]);
+    for (profile, key) in
+        [("process", "AKIDPROCESS"), ("role", "ASIAROLE"), ("sso", "ASIASSO"), ("keys", "AKIDKEYS")]
+    {
+        let eks = Server::start(&[(404, "x-amzn-errortype: ResourceNotFoundException\r\n", "{}")]);
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "eks::tests::aws_is_configured_as_its_own_tools_are", "--nocapture"])
+            .env_clear()
+            .env("PATH", std::env::var("PATH").unwrap_or_default())
+            .env("HOME", home.path())
+            .env(CHILD, profile)
+            .env("AWS_CONFIG_FILE", path("config"))
+            .env("AWS_SHARED_CREDENTIALS_FILE", path("none"))
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_ENDPOINT_URL_EKS", &eks.url)
+            .env("AWS_ENDPOINT_URL_STS", &sts.url)
+            .env("AWS_ENDPOINT_URL_SSO", &sso.url)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&[child.stdout, child.stderr].concat()).into_owned();
+        assert!(child.status.success(), "{profile}: {said}");
+        let signed = eks.header(0, "authorization");
+        assert!(signed.contains(&format!("Credential={key}/")), "{profile}: {signed}");
+        assert!(!said.contains("s3cr3t") && !said.contains("s3ss10n"), "{said}");
+    }
+}
+
+/// A kubeconfig as `aws eks update-kubeconfig` writes it: a program makes the token.
+#[tokio::test]
+async fn a_kubeconfig_may_name_a_program() {
+    let server = Server::start(&[(401, "Content-Type: application/json\r\n", "{}")]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config");
+    let text = serde_json::json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": ARN,
+        "clusters": [{"name": ARN, "cluster": {"server": server.url}}],
+        "contexts": [{"name": ARN, "context": {"cluster": ARN, "user": "exec"}}],
+        "users": [{"name": "exec", "user": {"exec": {
+            "apiVersion": "client.authentication.k8s.io/v1beta1", "command": "sh", "interactiveMode": "Never", "env": null,
+            "args": ["-c", "printf '{\"kind\": \"ExecCredential\", \"apiVersion\": \"client.authentication.k8s.io/v1beta1\", \
+                \"spec\": {}, \"status\": {\"token\": \"fr0m-a-pr0gram\"}}'"],
+        }}}],
+    });
+    std::fs::write(&file, text.to_string()).unwrap();
+    let config = KubernetesConfig { kubeconfig: Some(file), ..KubernetesConfig::default() };
+    let client = Client::connect(&config).await.unwrap();
+    assert_eq!(client.place(), format!("{ARN}, {}", server.url));
+    assert!(client.version().await.is_err());
+    assert_eq!(server.header(0, "authorization"), "Bearer fr0m-a-pr0gram");
+}
