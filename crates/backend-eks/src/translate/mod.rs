@@ -361,6 +361,10 @@ fn notes_of_eks(around: &Around<'_>, compute: Compute) -> Vec<Note> {
                 "the pod of a task that has ended is billed until its Job is removed: the last run is kept, three of a schedule",
             ),
             Note::new(
+                "eks/fargate-sidecars",
+                "that sidecars count among the containers that go on is not documented: see what CapacityProvisioned says of a pod",
+            ),
+            Note::new(
                 "eks/fargate-patching",
                 "a pod has a machine of its own, which EKS patches: pods are evicted then, as disruption budgets allow",
             ),
