@@ -85,12 +85,23 @@ impl Live {
         namespace: &str,
         kinds: &[Kind],
     ) -> Result<Self> {
-        let mut live = Self { namespace: client.get(NAMESPACE, "", namespace).await?, ..Self::default() };
-        if live.namespace.is_none() {
-            return Ok(live);
+        let space = client.get(NAMESPACE, "", namespace).await?;
+        if space.is_none() {
+            return Ok(Self::default());
         }
-        let selector = labels::selector(scope);
-        let lists = kinds.iter().map(|kind| list(client, *kind, namespace, &selector));
+        let found = Self::read_part(client, &labels::selector(scope), namespace, kinds).await?;
+        Ok(Self { namespace: space, ..found })
+    }
+
+    /// Reads objects of some kinds that a selector finds: one call for each kind.
+    pub(crate) async fn read_part(
+        client: &Client,
+        selector: &str,
+        namespace: &str,
+        kinds: &[Kind],
+    ) -> Result<Self> {
+        let mut live = Self::default();
+        let lists = kinds.iter().map(|kind| list(client, *kind, namespace, selector));
         for (kind, found) in kinds.iter().zip(try_join_all(lists).await?) {
             match *kind {
                 REPLICA_SET => live.replica_sets = found,

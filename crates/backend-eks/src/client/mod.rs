@@ -6,7 +6,7 @@ pub(crate) mod fields;
 pub(crate) mod kinds;
 mod watch;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use futures_util::AsyncBufRead;
 use k8s_openapi::api::core::v1::Pod;
@@ -21,7 +21,8 @@ use serde_json::Value;
 use straddle_core::error::{Error, ErrorKind, Result};
 
 use self::kinds::Kind;
-pub(crate) use self::watch::Change;
+use self::watch::Hubs;
+pub(crate) use self::watch::{Change, Part, Topic};
 use crate::{config::KubernetesConfig, eks, error, labels::STRADDLE};
 
 /// How many objects are read with one call.
@@ -32,6 +33,7 @@ const PAGE: u32 = 500;
 pub(crate) struct Client {
     kube: kube::Client,
     place: String,
+    hubs: Arc<Hubs>,
 }
 
 impl fmt::Debug for Client {
@@ -53,7 +55,7 @@ impl Client {
         config.check()?;
         if let Some(name) = &config.cluster {
             let (kube, place) = eks::connect(config, name).await?;
-            return Ok(Self { kube, place });
+            return Ok(Self::new(kube, place));
         }
         let options = kube::config::KubeConfigOptions {
             context: config.context.clone(),
@@ -85,11 +87,11 @@ impl Client {
             None => found.cluster_url.to_string().trim_end_matches('/').to_owned(),
         };
         let kube = kube::Client::try_from(found).map_err(|failed| error::api("connect", failed))?;
-        Ok(Self { kube, place })
+        Ok(Self::new(kube, place))
     }
 
     pub(crate) fn new(kube: kube::Client, place: String) -> Self {
-        Self { kube, place }
+        Self { kube, place, hubs: Arc::default() }
     }
 
     pub(crate) fn place(&self) -> &str {
@@ -127,18 +129,24 @@ impl Client {
 
     /// Lists objects by their labels.
     pub(crate) async fn list(&self, kind: Kind, namespace: &str, selector: &str) -> Result<Vec<Value>> {
-        Ok(self.list_at(kind, namespace, selector).await?.0)
+        Ok(self.list_at(&kind, namespace, selector, "").await?.0)
     }
 
     /// Lists objects, with the version from which on changes can be watched.
-    async fn list_at(&self, kind: Kind, namespace: &str, selector: &str) -> Result<(Vec<Value>, String)> {
+    async fn list_at(
+        &self,
+        kind: &Kind,
+        namespace: &str,
+        labels: &str,
+        fields: &str,
+    ) -> Result<(Vec<Value>, String)> {
         let what = format!("list objects of kind {}", kind.name);
-        let mut params = ListParams::default().labels(selector).limit(PAGE);
+        let mut params = ListParams::default().labels(labels).fields(fields).limit(PAGE);
         let mut found = Vec::new();
         loop {
-            let mut page = self.ask(&what, Request::new(path(&kind, namespace)).list(&params)).await?;
+            let mut page = self.ask(&what, Request::new(path(kind, namespace)).list(&params)).await?;
             if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
-                found.extend(items.into_iter().map(|item| with_kind(item, &kind)));
+                found.extend(items.into_iter().map(|item| with_kind(item, kind)));
             }
             let text = |key: &str| page["metadata"][key].as_str().unwrap_or_default().to_owned();
             match text("continue") {

@@ -9,7 +9,7 @@ use straddle_core::error::{Error, ErrorKind, Result};
 use super::Work;
 use crate::{
     client::{
-        self, Change,
+        self, Change, Part, Topic,
         kinds::{self, Kind, NAMESPACE},
     },
     diff::Gone,
@@ -87,21 +87,21 @@ pub(super) async fn remove_namespace(work: &Work<'_>) -> Result<String> {
         }
     }
     client.delete(NAMESPACE, "", &work.namespace, found["metadata"]["uid"].as_str()).await?;
-    until_gone(work, NAMESPACE, labels::selector(work.scope)).await?;
+    until_gone(work, NAMESPACE, None).await?;
     Ok("removed".to_owned())
 }
 
 /// Removes the objects of a service or task, and waits until its last pod has ended.
-pub(super) async fn remove_workload(work: &Work<'_>, key: &str, gone: &[Gone]) -> Result<String> {
+pub(super) async fn remove_workload(work: &Work<'_>, key: &'static str, gone: &[Gone]) -> Result<String> {
     remove_all(work, gone).await?;
-    let selector = format!("{},{key}={}", labels::selector(work.scope), names::label(work.name));
-    until_gone(work, kinds::POD, selector).await?;
+    until_gone(work, kinds::POD, Some((key, names::label(work.name)))).await?;
     Ok("removed".to_owned())
 }
 
-/// Waits until no object of a kind is left.
-async fn until_gone(work: &Work<'_>, kind: Kind, selector: String) -> Result<()> {
-    let mut watch = work.client().follow(&work.namespace, &[(kind, selector)]);
+/// Waits until no object of a kind is left, or none of a part of the application.
+async fn until_gone(work: &Work<'_>, kind: Kind, part: Part) -> Result<()> {
+    let (namespace, labels) = (work.namespace.clone(), labels::selector(work.scope));
+    let mut watch = work.client().follow_parts(vec![(Topic { kind, namespace, labels, fields: "" }, part)]);
     let mut left = BTreeSet::new();
     let over = work.clock().sleep(GOING);
     tokio::pin!(over);

@@ -12,7 +12,7 @@ use straddle_core::{
 use super::Work;
 use crate::{
     client::{
-        self, Change,
+        self, Change, Topic,
         kinds::{DAEMON_SET, DEPLOYMENT, EVENT, Kind, POD, STATEFUL_SET},
     },
     explain::{self, Trouble},
@@ -28,6 +28,9 @@ const BEYOND: Duration = Duration::from_secs(15);
 
 /// How long a container without a readiness probe must have run, so that one that ends at once is not taken for one that runs.
 const BREATH: Duration = Duration::from_secs(2);
+
+/// The events that tell what a probe found.
+const FAILED_PROBES: &str = "reason=Unhealthy,involvedObject.kind=Pod";
 
 /// What is known of a service while it changes.
 #[derive(Debug, Default)]
@@ -63,9 +66,15 @@ pub(super) struct Goal<'a> {
 ///
 /// A [`Failure`] with its cause as soon as that is certain.
 pub(super) async fn follow(work: &Work<'_>, goal: &Goal<'_>) -> Result<String> {
-    let service = format!("{}={}", labels::SERVICE, names::label(work.name));
-    let kinds = [(goal.kind, service.clone()), (POD, service), (EVENT, String::new())];
-    let mut watch = work.client().follow(&work.namespace, &kinds);
+    let topic =
+        |kind, labels: String, fields| Topic { kind, namespace: work.namespace.clone(), labels, fields };
+    let own = labels::selector(work.scope);
+    let part = Some((labels::SERVICE, names::label(work.name)));
+    let mut watch = work.client().follow_parts(vec![
+        (topic(goal.kind, own.clone(), ""), part.clone()),
+        (topic(POD, own, ""), part),
+        (topic(EVENT, String::new(), FAILED_PROBES), None),
+    ]);
     let (mut sight, mut last) = (Sight::default(), String::new());
     let over = work.clock().sleep(goal.deadline + BEYOND);
     tokio::pin!(over);
@@ -213,8 +222,14 @@ impl Sight {
 
     /// Returns whether every container is known to be well by a check of its own.
     fn is_checked(&self, goal: &Goal<'_>) -> bool {
-        let new = self.pods.values().filter(|pod| is_new(pod, goal));
-        let mut containers = new.flat_map(|pod| pod["spec"]["containers"].as_array().into_iter().flatten());
+        let new: Vec<&Value> = self.pods.values().filter(|pod| is_new(pod, goal)).collect();
+        // Pods may be heard of later than what they add up to.
+        let (_, wanted) = self.counts(goal);
+        if u64::try_from(new.len()).is_ok_and(|seen| seen < wanted) {
+            return false;
+        }
+        let mut containers =
+            new.iter().flat_map(|pod| pod["spec"]["containers"].as_array().into_iter().flatten());
         containers.all(|container| container["readinessProbe"].is_object())
     }
 

@@ -41,13 +41,20 @@ pub(super) async fn deploy(work: &Work<'_>, bundle: &Bundle) -> Result<String> {
     let made = objects::apply_all(work, &bundle.objects).await?;
     objects::remove_all(work, &bundle.gone).await?;
     let Some((kind, name, main)) = main_of(&bundle.objects) else { return Ok("made".to_owned()) };
+    // Where nothing ran and nothing is to run, there is nothing to wait for.
+    if before.is_none() && main["spec"]["replicas"] == 0 {
+        return Ok("0/0 healthy".to_owned());
+    }
     let generation = match made.filter(|made| client::name(made) == name && made["kind"] == kind.name) {
         Some(made) => generation(&made),
         None => work.client().get(kind, &work.namespace, name).await?.as_ref().map_or(0, generation),
     };
     match rollout::follow(work, &goal(kind, name, main, generation)).await {
         Ok(words) => {
-            tidy(work).await?;
+            // What is made for the first time has nothing left over.
+            if before.is_some() {
+                tidy(work).await?;
+            }
             Ok(words)
         }
         Err(error) if error.kind() == ErrorKind::Rollout => {
@@ -134,8 +141,13 @@ async fn mark_failed(work: &Work<'_>, hash: &str) -> Result<()> {
 
 /// Removes generated ConfigMaps and Secrets that no kept revision uses any more.
 async fn tidy(work: &Work<'_>) -> Result<()> {
+    let selector = selector(work);
+    let lists = [CONFIG_MAP, SECRET].map(|kind| work.client().list(kind, &work.namespace, &selector));
+    if !try_join_all(lists).await?.iter().flatten().any(|object| object["immutable"] == true) {
+        return Ok(());
+    }
     let kinds = [CONFIG_MAP, SECRET, REPLICA_SET, kinds::REVISION, MAIN[0], MAIN[1], MAIN[2]];
-    let live = Live::read_kinds(work.client(), work.scope, &work.namespace, &kinds).await?;
+    let live = Live::read_part(work.client(), &selector, &work.namespace, &kinds).await?;
     let kept = live.kept(work.name);
     let current = live.main(work.name).map(|(_, object)| object["spec"]["template"].to_string());
     let templates: Vec<String> =
