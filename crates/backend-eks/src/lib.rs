@@ -14,7 +14,7 @@
 //!
 //! | Operation | Calls |
 //! |---|---|
-//! | plan | 2 for the version and the API groups, once; 1 for the namespace; 1 list for each kind that is made; 1 dry run for each object that differs from what was applied last |
+//! | plan | 2 for the version and the API groups, once; 1 for the namespace; 1 list for each kind that is made (18 where nothing is installed); 1 for the lease; 1 dry run for each object that differs from what was applied last, 2 where others hold fields of it |
 //! | fingerprint | 1 for the namespace, 1 list for each kind |
 //! | status | 1 for the namespace, 8 lists; 9 where routes of a Gateway are used |
 //! | a step | 2 for each object, and a watch for each of three kinds until it is done |
