@@ -7,11 +7,20 @@ use std::{
 };
 
 use async_trait::async_trait;
+use kube::{
+    client::Body,
+    config::{KubeConfigOptions, Kubeconfig},
+};
 use serde_json::Value;
 use straddle_conformance::{Abandoned, Applying, Witness, cannot, probe};
 use straddle_core::{
+    clock::SystemClock,
+    decorate,
     error::{Error, ErrorKind, Result},
+    model::{App, AppSpec},
+    orchestrator::Orchestrator,
     scope::Scope,
+    spec,
 };
 use straddle_eks::{KubernetesConfig, KubernetesOrchestrator};
 use tempfile::TempDir;
@@ -76,6 +85,7 @@ impl Cluster {
         let ran = Process::new("sh")
             .args(["-c", &format!("{command} \"$0\"")])
             .arg(file.path())
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
             .output()
             .map_err(|error| failed("load the probe", error))?;
         if ran.status.success() {
@@ -85,7 +95,23 @@ impl Cluster {
         }
     }
 
-    fn kubectl(&self, arguments: &[&str], input: Option<&str>) -> Result<Value> {
+    /// Returns how to connect to it as its administrator.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](ErrorKind::Unavailable) where its kubeconfig cannot be used.
+    pub async fn connection(&self) -> Result<kube::Config> {
+        let file = Kubeconfig::read_from(&self.kubeconfig).map_err(|error| failed("connect", error))?;
+        let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
+        config.map_err(|error| failed("connect", error))
+    }
+
+    /// Runs kubectl, and returns what it prints as JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](ErrorKind::Unavailable) with what it says.
+    pub fn kubectl(&self, arguments: &[&str], input: Option<&str>) -> Result<Value> {
         let started = Process::new("kubectl")
             .args(["--kubeconfig", &self.kubeconfig])
             .args(arguments)
@@ -193,5 +219,205 @@ impl Witness for Cluster {
 
     async fn take_port(&self) -> Result<u16> {
         Err(cannot("no port of a machine is published on a cluster"))
+    }
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It does not reach the API server, which is said to answer with a status.
+    Refused(u16),
+    /// It takes effect, and the answer is a status.
+    Answered(u16),
+    /// It does not reach the API server, and the connection is lost.
+    LostBefore,
+    /// It takes effect, and the connection is lost.
+    LostAfter,
+}
+
+/// What stands between a program and an API server: it takes down what is asked, and lets it go wrong.
+#[derive(Clone, Debug, Default)]
+pub struct Tap(Arc<Mutex<Tapped>>);
+
+#[derive(Debug, Default)]
+struct Tapped {
+    requests: Vec<(String, String)>,
+    changes: usize,
+    fault: Option<(usize, Fault)>,
+}
+
+/// Returns whether a request changes something.
+fn is_change(method: &str, address: &str) -> bool {
+    method != "GET" && !address.contains("dryRun=All")
+}
+
+impl Tap {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Tapped> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Lets the change of a number, counted from now and from 1, go wrong; none where it is `None`.
+    pub fn set_fault(&self, fault: Option<(usize, Fault)>) {
+        let mut tapped = self.lock();
+        tapped.fault = fault;
+        tapped.changes = 0;
+    }
+
+    /// Returns whether the fault has not come to pass yet.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.lock().fault.is_some()
+    }
+
+    /// Returns the requests since the last time, as their method and address.
+    #[must_use]
+    pub fn take(&self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.lock().requests)
+    }
+
+    /// Returns the changes among some requests.
+    #[must_use]
+    pub fn changes(requests: &[(String, String)]) -> Vec<&(String, String)> {
+        requests.iter().filter(|(method, address)| is_change(method, address)).collect()
+    }
+
+    fn next(&self, method: &str, address: &str) -> Option<Fault> {
+        let mut tapped = self.lock();
+        tapped.requests.push((method.to_owned(), address.to_owned()));
+        if !is_change(method, address) {
+            return None;
+        }
+        tapped.changes += 1;
+        let (_, fault) = tapped.fault.filter(|(at, _)| *at == tapped.changes)?;
+        tapped.fault = None;
+        Some(fault)
+    }
+
+    /// Puts itself before a client.
+    #[must_use]
+    pub fn before(&self, client: kube::Client) -> kube::Client {
+        let tap = self.clone();
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let (tap, client) = (tap.clone(), client.clone());
+            async move {
+                let fault = tap.next(request.method().as_str(), &request.uri().to_string());
+                let lost = || Err(kube::Error::Service("the connection was lost".into()));
+                match fault {
+                    None => client.send(request).await,
+                    Some(Fault::Refused(status)) => Ok(answer(status)),
+                    Some(Fault::LostBefore) => lost(),
+                    Some(Fault::Answered(status)) => client.send(request).await.map(|_| answer(status)),
+                    Some(Fault::LostAfter) => client.send(request).await.and_then(|_| lost()),
+                }
+            }
+        });
+        kube::Client::new(service, "default")
+    }
+}
+
+/// Makes an answer as an API server gives it when something is wrong.
+fn answer(status: u16) -> http::Response<Body> {
+    let reason = match status {
+        409 => "Conflict",
+        429 => "TooManyRequests",
+        500 => "InternalError",
+        _ => "ServiceUnavailable",
+    };
+    let body = serde_json::json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status,
+        "reason": reason, "message": "this is a test"});
+    let mut response = http::Response::new(Body::from(body.to_string().into_bytes()));
+    *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
+    response
+}
+
+/// An application of one test, with a namespace of its own that goes when it is dropped.
+#[derive(Debug)]
+pub struct Ground {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Who the application is.
+    pub scope: Scope,
+    /// Its name, which is that of its namespace too.
+    pub name: String,
+    image: String,
+}
+
+impl Ground {
+    /// Finds the cluster, and names an application after the test and this process.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Cluster::find`] and [`Cluster::load_probe`].
+    pub fn new(test: &str) -> Result<Self> {
+        let cluster = Cluster::find()?;
+        let image = {
+            // Once for each process is enough.
+            static LOADED: Mutex<Option<String>> = Mutex::new(None);
+            let mut loaded = LOADED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            match &*loaded {
+                Some(image) => image.clone(),
+                None => loaded.insert(cluster.load_probe()?).clone(),
+            }
+        };
+        let name = format!("{test}-{}", std::process::id());
+        let parsed = name.parse().map_err(|_| failed("name the application", &name))?;
+        Ok(Self { cluster, scope: Scope::new(&parsed), name, image })
+    }
+
+    /// Reads an application; `PROBE` in its text stands for the probe's image.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](ErrorKind::Invalid) with what is wrong with it.
+    pub fn app(&self, yaml: &str) -> Result<App> {
+        let text = format!("app: {}\n{}", self.name, yaml.replace("PROBE", &self.image));
+        let spec: AppSpec = spec::from_yaml(&text)
+            .map_err(|problems| Error::new(ErrorKind::Invalid, problems.to_string()))?;
+        spec.check().map_err(|violations| Error::new(ErrorKind::Invalid, violations.to_string()))
+    }
+
+    /// Runs kubectl in its namespace.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Cluster::kubectl`].
+    pub fn kubectl(&self, arguments: &[&str], input: Option<&str>) -> Result<Value> {
+        self.cluster.kubectl(&[&["-n", &self.name], arguments].concat(), input)
+    }
+
+    /// Reads an object; null where there is none.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Cluster::kubectl`].
+    pub fn get(&self, kind: &str, name: &str) -> Result<Value> {
+        self.kubectl(&["get", kind, name, "-o", "json", "--ignore-not-found", "--show-managed-fields"], None)
+    }
+
+    /// Makes a backend of a client, wrapped as programs want it.
+    #[must_use]
+    pub fn backend(&self, client: kube::Client) -> Arc<dyn Orchestrator> {
+        let backend = KubernetesOrchestrator::from_client(client, "test", KubernetesConfig::default());
+        decorate::standard(backend, Arc::new(SystemClock::new()))
+    }
+
+    /// Connects as the administrator.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](ErrorKind::Unavailable) where the kubeconfig cannot be used.
+    pub async fn client(&self) -> Result<kube::Client> {
+        let config = self.cluster.connection().await?;
+        kube::Client::try_from(config).map_err(|error| failed("connect", error))
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        // What cannot be removed here cannot be told to anybody either.
+        drop(
+            self.cluster
+                .kubectl(&["delete", "namespace", &self.name, "--ignore-not-found", "--wait=false"], None),
+        );
     }
 }

@@ -13,8 +13,9 @@ use straddle_core::{
         ConnectRequest, Connection, Context, EngineEvent, EventOptions, ExecRequest, ExecSession, Holder,
         Lease, LogLine, LogOptions, Orchestrator, RunOutcome, RunRequest,
     },
+    path::FieldPath,
     plan::{Fingerprint, Intent, PLAN_VERSION, Plan, Step, Steps},
-    platform::{Facts, Platform},
+    platform::{Desired, Facts, Platform, ResourceKey},
     scope::Scope,
     secret::{LocalSecrets, Resolver, SecretResolver},
     status::{RevisionInfo, Status},
@@ -22,12 +23,13 @@ use straddle_core::{
 use tokio::sync::OnceCell;
 
 use crate::{
-    client::{Client, kinds},
+    client::{self, Client, kinds},
     config::KubernetesConfig,
     connect,
     diff::{self, Around, judge},
+    error::TERMINATING_HELP,
     events, exec, execute, facts, labels, lease, logs, names,
-    observe::{Live, annotation_of, moment, number_of},
+    observe::{Live, annotation_of, label_of, moment, number_of},
     platform::KubernetesPlatform,
     run, status,
 };
@@ -113,11 +115,13 @@ impl KubernetesOrchestrator {
         let mut translation = self.shared.platform.translate(app, scope, &facts);
         accept(&mut translation.findings, &app.accept);
         refuse_blocked(&translation.findings)?;
+        refuse_terminating(&live)?;
         let desired = diff::numbered(&translation.desired, &live, app);
         let judged = judge(&self.shared.client, &self.shared.namespace(scope), &desired, &live).await?;
         let around = Around { app, translation: &translation, live: &live, judged: &judged };
         let only: Vec<String> = only.iter().map(ToString::to_string).collect();
         let steps = diff::apply(&around, &desired, &only)?;
+        translation.findings.extend(judged.untried().map(|(key, error)| untried(&desired, key, error)));
         translation.findings.retain(|finding| finding.kind != FindingKind::Elsewhere);
         Ok((steps, translation.findings, live))
     }
@@ -194,7 +198,7 @@ impl Orchestrator for KubernetesOrchestrator {
     }
 
     async fn execute(&self, plan: &Plan, step: &Step, context: &Context) -> Result<String> {
-        execute::step(&self.shared, &plan.scope, step, context).await
+        execute::step(&self.shared, plan, step, context).await
     }
 
     async fn status(&self, scope: &Scope) -> Result<Status> {
@@ -249,6 +253,52 @@ impl Orchestrator for KubernetesOrchestrator {
 
     async fn connect(&self, scope: &Scope, request: ConnectRequest) -> Result<Box<dyn Connection>> {
         connect::connect(&self.shared, scope, &request).await
+    }
+}
+
+/// Refuses to put anything into a namespace that is on its way out.
+fn refuse_terminating(live: &Live) -> Result<()> {
+    let Some(namespace) = &live.namespace else { return Ok(()) };
+    if namespace["metadata"]["deletionTimestamp"].is_null() {
+        return Ok(());
+    }
+    let conditions = namespace["status"]["conditions"].as_array();
+    let why: Vec<&str> = conditions
+        .into_iter()
+        .flatten()
+        .filter(|one| {
+            one["status"] == "True"
+                && ["NamespaceFinalizersRemaining", "NamespaceContentRemaining"]
+                    .iter()
+                    .any(|kind| one["type"] == *kind)
+        })
+        .filter_map(|one| one["message"].as_str())
+        .collect();
+    let name = client::name(namespace);
+    let message = if why.is_empty() {
+        format!("namespace {name} is being removed")
+    } else {
+        format!("namespace {name} is being removed: {}", why.join("; "))
+    };
+    Err(Error::new(ErrorKind::Conflict, message).with_help(TERMINATING_HELP))
+}
+
+/// Says that what a step would change is not known exactly, since the API server may not be asked.
+fn untried(desired: &Desired, key: &ResourceKey, error: &Error) -> Finding {
+    let document = desired.resources.iter().find(|one| one.key == *key).map(|one| &one.document);
+    let owner = [("services", labels::SERVICE), ("tasks", labels::TASK)]
+        .into_iter()
+        .find_map(|(section, label)| Some((section, label_of(document?, label)?)));
+    let path =
+        owner.map_or_else(FieldPath::root, |(section, name)| FieldPath::root().child(section).child(name));
+    let message = format!(
+        "what would change is compared with what was applied last, as the cluster may not be asked: {}",
+        error.message()
+    );
+    let finding = Finding::new(FindingKind::Adapted, "kubernetes/dry-run", path, message);
+    match error.help() {
+        Some(help) => finding.with_fix(help),
+        None => finding,
     }
 }
 

@@ -59,6 +59,7 @@ fn is_connect(error: &(dyn std::error::Error + 'static)) -> bool {
 fn answered(what: &str, status: &Status) -> Error {
     let kind = match (status.code, status.reason.as_str()) {
         (403, _) if status.message.contains("exceeded quota") => ErrorKind::Quota,
+        (403, _) if is_terminating(status) => ErrorKind::Conflict,
         (401 | 403, _) => ErrorKind::Denied,
         (404, _) => ErrorKind::NotFound,
         (409, _) => ErrorKind::Conflict,
@@ -74,34 +75,93 @@ fn answered(what: &str, status: &Status) -> Error {
         ErrorKind::Denied if status.code == 401 => error.with_help(
             "log in to the cluster again; on EKS, the role or user needs an access entry (`aws eks list-access-entries`)",
         ),
-        ErrorKind::Conflict if is_field_conflict(status) => error.with_help(
-            "somebody else set these fields: take them out of the spec, or let that manager give them up",
-        ),
+        ErrorKind::Denied => match permission(&status.message) {
+            Some(permission) => error.with_help(format!("grant this user {permission}, or use another one")),
+            None => error,
+        },
+        ErrorKind::Conflict if is_field_conflict(status) => error.with_help(HELD_HELP),
+        ErrorKind::Conflict if is_terminating(status) => error.with_help(TERMINATING_HELP),
         _ => error,
     };
     match kind {
         ErrorKind::Throttled | ErrorKind::Unavailable => error,
+        // Somebody else wrote at the same moment.
+        ErrorKind::Conflict if status.reason == "Conflict" && !is_field_conflict(status) => {
+            error.with_retry(Retry::Temporary)
+        }
         _ => error.with_retry(Retry::Permanent),
     }
 }
 
+/// What can be done about fields that somebody else holds.
+pub(crate) const HELD_HELP: &str = "Straddle takes no field from anybody: set it back with what changed it, or write \
+    in the spec what is there now, and run the same command again";
+
+/// What can be done about a namespace that is on its way out.
+pub(crate) const TERMINATING_HELP: &str = "wait until it is gone, and run the same command again; kubectl get \
+    namespace -o yaml shows what holds it";
+
+/// A field that another manager holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// Where it is, as the API server writes it: `spec.template.spec.containers[name="web"].image`.
+    pub(crate) field: String,
+    pub(crate) manager: String,
+}
+
+impl std::fmt::Display for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} belongs to {}", self.field, self.manager)
+    }
+}
+
+/// Returns the fields that we want to set and that belong to other managers.
+pub(crate) fn held(status: &Status) -> Vec<Held> {
+    if status.code != 409 {
+        return Vec::new();
+    }
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let causes = causes.filter(|cause| cause.reason == "FieldManagerConflict");
+    let held = causes.map(|cause| {
+        let manager = cause.message.split('"').nth(1).unwrap_or(cause.message.as_str());
+        Held { field: cause.field.trim_start_matches('.').to_owned(), manager: manager.to_owned() }
+    });
+    held.collect()
+}
+
 /// Returns whether a field that we want to set belongs to another manager.
 pub(crate) fn is_field_conflict(status: &Status) -> bool {
+    !held(status).is_empty()
+}
+
+/// Returns whether the namespace is on its way out.
+fn is_terminating(status: &Status) -> bool {
     let causes = status.details.iter().flat_map(|details| &details.causes);
-    status.code == 409 && causes.clone().any(|cause| cause.reason == "FieldManagerConflict")
+    status.code == 403 && causes.clone().any(|cause| cause.reason == "NamespaceTerminating")
+}
+
+/// Returns the permission that is missing: `deployments.apps is forbidden: User "ann" cannot list resource "deployments" in API group "apps" in the
+/// namespace "shop"`.
+fn permission(message: &str) -> Option<String> {
+    let (_, cannot) = message.split_once(" cannot ")?;
+    let verb = cannot.split(' ').next()?;
+    let quoted = |before: &str| cannot.split_once(before)?.1.split('"').next();
+    let resource = quoted("resource \"")?;
+    let whole = match quoted("API group \"") {
+        Some(group) if !group.is_empty() => format!("{resource}.{group}"),
+        _ => resource.to_owned(),
+    };
+    Some(match quoted("in the namespace \"") {
+        Some(namespace) => format!("`{verb}` of `{whole}` by a Role in namespace {namespace}"),
+        None => format!("`{verb}` of `{whole}` by a ClusterRole"),
+    })
 }
 
 /// Returns what the API server says, each cause with its field.
 fn words(status: &Status) -> String {
-    if is_field_conflict(status) {
-        let causes = status.details.iter().flat_map(|details| &details.causes);
-        let causes: Vec<String> = causes
-            .map(|cause| {
-                let manager = cause.message.split('"').nth(1).unwrap_or(cause.message.as_str());
-                format!("{} belongs to {manager}", cause.field.trim_start_matches('.'))
-            })
-            .collect();
-        return causes.join(", ");
+    let held = held(status);
+    if !held.is_empty() {
+        return held.iter().map(Held::to_string).collect::<Vec<_>>().join(", ");
     }
     status.message.lines().next().unwrap_or_default().to_owned()
 }
@@ -112,5 +172,19 @@ pub(crate) fn optional<T>(result: Result<T>) -> Result<Option<T>> {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_permission_that_is_missing_is_named() {
+        let cannot = "deployments.apps is forbidden: User \"ann\" cannot list resource \"deployments\" in API group \"apps\" in the namespace \"shop\"";
+        assert_eq!(permission(cannot).unwrap(), "`list` of `deployments.apps` by a Role in namespace shop");
+        let cannot = "namespaces \"shop\" is forbidden: User \"ann\" cannot patch resource \"namespaces\" in API group \"\" at the cluster scope";
+        assert_eq!(permission(cannot).unwrap(), "`patch` of `namespaces` by a ClusterRole");
+        assert_eq!(permission("pods is forbidden: exceeded quota"), None);
     }
 }

@@ -49,6 +49,10 @@ pub(crate) const ENDED: &str = "straddle.dev/ended";
 /// The value of [`MANAGED_BY`], and our field manager.
 pub(crate) const STRADDLE: &str = "straddle";
 
+/// Our field manager for a number of replicas that goes from the spec to an autoscaler or back: whoever gives up a field that nobody else holds has
+/// it set to its default, which is one replica.
+pub(crate) const HANDOVER: &str = "straddle-handover";
+
 /// Labels or annotations, as the API takes them.
 pub(crate) type Labels = BTreeMap<String, String>;
 

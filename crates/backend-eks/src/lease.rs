@@ -47,7 +47,7 @@ pub(crate) async fn take(shared: &Shared, scope: &Scope, holder: &Holder) -> Res
     if shared.config.namespace.is_none() && client.get(NAMESPACE, "", &namespace).await?.is_none() {
         let document = json!({"apiVersion": "v1", "kind": "Namespace",
             "metadata": {"name": namespace, "labels": labels::owned(scope)}});
-        client.apply("", &document, false).await?;
+        client.apply("", &document).await?;
     }
     let granted = || Lease { scope: scope.clone(), holder: holder.id.clone(), token: namespace.clone() };
     let document = document(scope, holder);

@@ -5,20 +5,18 @@
 //!
 //! # What it does not do yet
 //!
-//! It does not pass the whole conformance suite, so that the command line offers it only where it is built with the feature `kubernetes`. Values
-//! of secrets that a container prints are not masked in its output; both streams of a run come as one; a container that is not essential and
-//! ends keeps its pod from being ready; a task of several essential containers ends with the last of them, not with the first; another image
-//! under the same tag is not seen. Of EKS, it neither reads nor makes Fargate profiles and associations of Pod Identity.
+//! Another image under the same tag is not seen. A secret of this machine that changes reaches pods only with another reference to it. Of EKS, it
+//! neither reads nor makes Fargate profiles and associations of Pod Identity.
 //!
 //! # How many calls it makes
 //!
 //! | Operation | Calls |
 //! |---|---|
 //! | connect | none; 1 to EKS where the cluster is named (up to 3 where it is throttled), and what credentials of AWS need |
-//! | plan | 2 for the version and the API groups, once; 1 for the namespace; 1 list for each kind that is made; 1 dry run for each object that differs from what was applied last |
+//! | plan | 2 for the version and the API groups, once; 1 for the namespace; 1 list for each kind that is made (18 where nothing is installed); 1 for the lease; 1 dry run for each object that differs from what was applied last, 2 where others hold fields of it |
 //! | fingerprint | 1 for the namespace, 1 list for each kind |
 //! | status | 1 for the namespace, 8 lists; 9 where routes of a Gateway are used |
-//! | a step | 2 for each object, and a watch for each of three kinds until it is done |
+//! | a step | 2 for each object; a watch for each of three kinds, which all steps share that wait at the same time |
 
 mod backend;
 mod capability;

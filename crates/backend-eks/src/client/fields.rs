@@ -4,19 +4,24 @@ use serde_json::{Map, Value};
 
 /// Returns the part of an object that a manager applied last: what it would send again to change nothing. `None` where it applied nothing.
 pub(crate) fn applied(object: &Value, manager: &str) -> Option<Value> {
+    taken(object, object, manager)
+}
+
+/// Returns the part of an object that a manager applied last to another version of it.
+pub(crate) fn taken(values: &Value, object: &Value, manager: &str) -> Option<Value> {
     let entries = object.pointer("/metadata/managedFields")?.as_array()?;
     let entry = entries.iter().find(|entry| {
         entry["manager"] == manager && entry["operation"] == "Apply" && entry.get("subresource").is_none()
     })?;
-    let mut owned = select(object, entry.get("fieldsV1")?).unwrap_or_else(|| Value::Object(Map::new()));
+    let mut owned = select(values, entry.get("fieldsV1")?).unwrap_or_else(|| Value::Object(Map::new()));
     // What names an object is nobody's field.
     for pointer in ["apiVersion", "kind"] {
-        if let Some(value) = object.get(pointer) {
+        if let Some(value) = values.get(pointer) {
             owned[pointer] = value.clone();
         }
     }
     for key in ["name", "namespace"] {
-        if let Some(value) = object["metadata"].get(key) {
+        if let Some(value) = values["metadata"].get(key) {
             owned["metadata"][key] = value.clone();
         }
     }

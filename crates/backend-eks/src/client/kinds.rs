@@ -53,6 +53,9 @@ pub(crate) const STATEFUL_SET: Kind = kind("StatefulSet", "apps", "v1", "statefu
 pub(crate) const JOB: Kind = kind("Job", "batch", "v1", "jobs");
 pub(crate) const CRON_JOB: Kind = kind("CronJob", "batch", "v1", "cronjobs");
 pub(crate) const INGRESS: Kind = kind("Ingress", "networking.k8s.io", "v1", "ingresses");
+pub(crate) const AUTOSCALER: Kind =
+    kind("HorizontalPodAutoscaler", "autoscaling", "v2", "horizontalpodautoscalers");
+pub(crate) const SCALED_OBJECT: Kind = kind("ScaledObject", "keda.sh", "v1alpha1", "scaledobjects");
 pub(crate) const ROUTE: Kind = kind("HTTPRoute", "gateway.networking.k8s.io", "v1", "httproutes");
 pub(crate) const REPLICA_SET: Kind = kind("ReplicaSet", "apps", "v1", "replicasets").only_read();
 pub(crate) const REVISION: Kind = kind("ControllerRevision", "apps", "v1", "controllerrevisions").only_read();
@@ -78,8 +81,8 @@ pub(crate) const KINDS: &[Kind] = &[
     STATEFUL_SET,
     CRON_JOB,
     JOB,
-    kind("HorizontalPodAutoscaler", "autoscaling", "v2", "horizontalpodautoscalers"),
-    kind("ScaledObject", "keda.sh", "v1alpha1", "scaledobjects"),
+    AUTOSCALER,
+    SCALED_OBJECT,
     INGRESS,
     ROUTE,
     kind("TargetGroupBinding", "elbv2.k8s.aws", "v1beta1", "targetgroupbindings"),

@@ -17,16 +17,30 @@ use kube::{
     },
     core::{Request, params::Preconditions},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use straddle_core::error::{Error, ErrorKind, Result};
 
 use self::kinds::Kind;
 use self::watch::Hubs;
 pub(crate) use self::watch::{Change, Part, Topic};
-use crate::{config::KubernetesConfig, eks, error, labels::STRADDLE};
+use crate::{
+    config::KubernetesConfig,
+    eks,
+    error::{self, Held},
+    labels::{HANDOVER, STRADDLE},
+};
 
 /// How many objects are read with one call.
 const PAGE: u32 = 500;
+
+/// What applying an object would come to.
+#[derive(Debug)]
+pub(crate) struct Tried {
+    /// The object as it would be, if every field could be set.
+    pub(crate) object: Value,
+    /// The fields that cannot.
+    pub(crate) held: Vec<Held>,
+}
 
 /// A connection to one cluster; cheap to clone.
 #[derive(Clone)]
@@ -116,15 +130,23 @@ impl Client {
         Ok(list.groups.into_iter().map(|group| group.name).collect())
     }
 
+    async fn send(
+        &self,
+        what: &str,
+        request: std::result::Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<std::result::Result<Value, kube::Error>> {
+        let request = request.map_err(|failed| {
+            Error::new(ErrorKind::Internal, format!("{what}: the request cannot be made")).with_source(failed)
+        })?;
+        Ok(self.kube.request(request).await)
+    }
+
     async fn ask(
         &self,
         what: &str,
         request: std::result::Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<Value> {
-        let request = request.map_err(|failed| {
-            Error::new(ErrorKind::Internal, format!("{what}: the request cannot be made")).with_source(failed)
-        })?;
-        self.kube.request(request).await.map_err(|failed| error::api(what, failed))
+        self.send(what, request).await?.map_err(|failed| error::api(what, failed))
     }
 
     /// Lists objects by their labels.
@@ -163,13 +185,53 @@ impl Client {
     }
 
     /// Applies an object with our field manager; fields of others are never taken.
-    pub(crate) async fn apply(&self, namespace: &str, object: &Value, dry_run: bool) -> Result<Value> {
+    pub(crate) async fn apply(&self, namespace: &str, object: &Value) -> Result<Value> {
         let (kind, name) = identity(object)?;
-        let mut params = PatchParams::apply(STRADDLE).validation_strict();
-        params.dry_run = dry_run;
-        let what = if dry_run { "try to apply" } else { "apply" };
+        let params = PatchParams::apply(STRADDLE).validation_strict();
         let request = Request::new(path(&kind, namespace)).patch(&name, &params, &Patch::Apply(object));
-        self.ask(&format!("{what} {} {name}", kind.name), request).await
+        self.ask(&format!("apply {} {name}", kind.name), request).await
+    }
+
+    /// Asks what applying an object would make of it, also where fields belong to others; nothing is changed.
+    pub(crate) async fn try_apply(&self, namespace: &str, object: &Value) -> Result<Tried> {
+        let (kind, name) = identity(object)?;
+        let what = format!("try to apply {} {name}", kind.name);
+        let mut params = PatchParams::apply(STRADDLE).validation_strict();
+        params.dry_run = true;
+        let ask = async |params: &PatchParams| {
+            let request = Request::new(path(&kind, namespace)).patch(&name, params, &Patch::Apply(object));
+            self.send(&what, request).await
+        };
+        let held = match ask(&params).await? {
+            Ok(object) => return Ok(Tried { object, held: Vec::new() }),
+            Err(kube::Error::Api(status)) if error::is_field_conflict(&status) => error::held(&status),
+            Err(failed) => return Err(error::api(&what, failed)),
+        };
+        // A question only: what would be if they were ours.
+        match ask(&params.force()).await? {
+            Ok(object) => Ok(Tried { object, held }),
+            Err(failed) => Err(error::api(&what, failed)),
+        }
+    }
+
+    /// Lets another manager of ours hold the number of replicas of a workload, or nothing of it.
+    ///
+    /// What is asked for is set whoever holds it: that nobody is robbed is known to whoever calls this.
+    pub(crate) async fn hold_replicas(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        replicas: Option<u64>,
+    ) -> Result<()> {
+        let mut object =
+            json!({"apiVersion": kind.resource().api_version, "kind": kind.name, "metadata": {"name": name}});
+        if let Some(replicas) = replicas {
+            object["spec"] = json!({"replicas": replicas});
+        }
+        let params = PatchParams::apply(HANDOVER).force();
+        let request = Request::new(path(&kind, namespace)).patch(name, &params, &Patch::Apply(&object));
+        self.ask(&format!("hand over the replicas of {} {name}", kind.name), request).await.map(drop)
     }
 
     /// Makes an object that must not be there yet.

@@ -9,7 +9,7 @@ use straddle_core::{
     platform::{Mapping, ResourceKey},
 };
 
-use crate::labels;
+use crate::{labels, observe::annotation_of};
 
 /// What the user never wrote: identity, and what follows from other fields.
 const SILENT: [&str; 3] = [labels::HASH, labels::REVISION, labels::AFTER];
@@ -40,7 +40,16 @@ pub(crate) fn changes(
     let is_short = is_short(to);
     let mut said = BTreeSet::new();
     let mut changes = Vec::new();
+    // The whole numbers of a rolling update follow from shares that stand beside them, and from the number of replicas.
+    let shares = |object: &Value| {
+        [labels::MIN_HEALTHY, labels::MAX_RUNNING]
+            .map(|share| annotation_of(object, share).map(str::to_owned))
+    };
+    let is_derived = shares(to) == shares(from) && shares(to).iter().all(Option::is_some);
     for Difference { pointer, from, to, variable } in found {
+        if is_derived && pointer.starts_with("/spec/strategy/rollingUpdate/") {
+            continue;
+        }
         if SILENT.iter().any(|silent| pointer.ends_with(&escaped(silent))) {
             continue;
         }
@@ -57,6 +66,44 @@ pub(crate) fn changes(
         }
     }
     changes
+}
+
+/// Returns a field that the API server names (`spec.template.spec.containers[name="web"].image`) in the words of the spec.
+pub(crate) fn words(
+    key: &ResourceKey,
+    document: &Value,
+    native: &str,
+    mappings: &[Mapping],
+    workload: &str,
+) -> String {
+    let pointer = pointer(document, native);
+    let found = pointer.and_then(|pointer| field(key, &pointer, mappings, (workload, is_short(document))));
+    found.unwrap_or_else(|| native.to_owned())
+}
+
+/// Returns where in a document a field stands that the API server names. Its names may have dots in them, and its items are found by their keys.
+fn pointer(document: &Value, native: &str) -> Option<String> {
+    let rest = native.trim_start_matches('.');
+    if rest.is_empty() {
+        return Some(String::new());
+    }
+    if let Some(keys) = rest.strip_prefix('[') {
+        let (keys, rest) = keys.split_once(']')?;
+        let is_it = |item: &Value| {
+            keys.split(',').all(|pair| {
+                let (item, value) =
+                    pair.split_once('=').map_or((item, pair), |(key, value)| (&item[key], value));
+                serde_json::from_str::<Value>(value).is_ok_and(|value| value == *item)
+            })
+        };
+        let at = document.as_array()?.iter().position(is_it)?;
+        return Some(format!("/{at}{}", pointer(&document[at], rest)?));
+    }
+    let ends = |key: &&String| {
+        rest.strip_prefix(key.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    let key = document.as_object()?.keys().filter(ends).max_by_key(|key| key.len())?;
+    Some(format!("{}{}", escaped(key), pointer(&document[key], &rest[key.len()..])?))
 }
 
 /// Returns the field that was written to a place, without what names its workload.
@@ -159,17 +206,27 @@ fn compare(pointer: String, from: Option<&Value>, to: Option<&Value>, found: &mu
     }
 }
 
+/// Returns what tells an item of a list from the others.
+pub(super) fn name(item: &Value) -> Option<Value> {
+    ["name", "mountPath", "containerPort", "port"].iter().find_map(|key| item.get(*key).cloned())
+}
+
 /// Compares the items of two lists, those with the same name with each other.
 fn items(pointer: &str, from: &[Value], to: &[Value], found: &mut Vec<Difference>) {
-    let name = |item: &Value| {
-        ["name", "mountPath", "containerPort", "port"].iter().find_map(|key| item.get(*key).cloned())
-    };
     let other = |item: &Value, at: usize, all: &[Value]| match name(item) {
         Some(named) => all.iter().position(|other| name(other).as_ref() == Some(&named)),
         None => (at < all.len()).then_some(at),
     };
     for (at, item) in to.iter().enumerate() {
         let before = other(item, at, from).map(|at| &from[at]);
+        // A variable is new with its value; its name says which one.
+        if before.is_none()
+            && pointer.ends_with("/env")
+            && let Some(value) = item.get("value").or_else(|| item.get("valueFrom"))
+        {
+            compare(format!("{pointer}/{at}/value"), None, Some(value), found);
+            continue;
+        }
         compare(format!("{pointer}/{at}"), before, Some(item), found);
     }
     for (at, item) in from.iter().enumerate() {
@@ -200,6 +257,21 @@ mod tests {
     use straddle_core::platform::{Output, Place};
 
     use super::*;
+
+    #[test]
+    fn what_the_api_server_names_is_found() {
+        let document = json!({"metadata": {"labels": {"a.b/c": "1", "a": "2"}}, "spec": {"containers": [
+            {"name": "proxy"}, {"name": "web", "ports": [{"containerPort": 80, "protocol": "TCP"}], "image": "a"}]}});
+        let found = |native: &str| pointer(&document, native);
+        assert_eq!(found("metadata.labels.a.b/c").as_deref(), Some("/metadata/labels/a.b~1c"));
+        assert_eq!(
+            found(r#"spec.containers[name="web"].image"#).as_deref(),
+            Some("/spec/containers/1/image")
+        );
+        let port = r#"spec.containers[name="web"].ports[containerPort=80,protocol="TCP"]"#;
+        assert_eq!(found(port).as_deref(), Some("/spec/containers/1/ports/0"));
+        assert_eq!(found("spec.replicas"), None);
+    }
 
     #[test]
     fn changes_speak_of_the_fields_of_the_spec() {

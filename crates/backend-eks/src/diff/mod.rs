@@ -18,7 +18,7 @@ use straddle_core::{
 };
 
 pub(crate) use self::{
-    objects::{Judged, Verdict, judge},
+    objects::{Hold, Judged, Verdict, judge},
     running::{remove, restart, rollback, scale},
 };
 use crate::{
@@ -55,9 +55,20 @@ pub(crate) struct Bundle {
     /// What goes afterwards.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) gone: Vec<Gone>,
+    /// Whether an autoscaler goes, whose number of replicas is to be set.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) takes_replicas: bool,
+    /// What other managers hold, so that nothing of the plan is carried out: `image belongs to kubectl-edit`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) held: Vec<String>,
     /// Whether those that wait for a task go on whatever its exit code is.
     #[serde(default)]
     pub(crate) any_exit: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What deciding about an application looks at.
@@ -202,9 +213,12 @@ fn shared(around: &Around<'_>, resource: &Resource, key: &ResourceKey, steps: &m
         Verdict::Missing => {
             steps.push(Action::Create, key, resource.summary.clone(), payload());
         }
-        Verdict::Changed { from, to } => {
+        Verdict::Changed { from, to, hold } => {
             let changes = compare::changes(&resource.key, from, to, &around.translation.mappings, "");
-            steps.push(Action::Update, key, resource.summary.clone(), payload()).changes = changes;
+            let held = held(around, resource, hold, "");
+            let summary = with_held(&resource.summary, &held);
+            let bundle = Bundle { objects: vec![resource.document.clone()], held, ..Bundle::default() };
+            steps.push(Action::Update, key, summary, to_value(&bundle)).changes = changes;
         }
         Verdict::Immutable(error) => {
             return Err(Error::new(error.kind(), format!("{}: {}", key, error.message()))
@@ -221,6 +235,28 @@ struct Sight<'a> {
     replaced: Vec<Gone>,
     missing: usize,
     differ: usize,
+    held: Vec<String>,
+    takes_replicas: bool,
+}
+
+/// Says which fields other managers hold.
+fn held(around: &Around<'_>, resource: &Resource, hold: &Hold, workload: &str) -> Vec<String> {
+    let Hold::Others(held) = hold else { return Vec::new() };
+    let mappings = &around.translation.mappings;
+    let words = held.iter().map(|one| {
+        let words = compare::words(&resource.key, &resource.document, &one.field, mappings, workload);
+        if words == one.field {
+            one.to_string()
+        } else {
+            format!("{words} ({}) belongs to {}", one.field, one.manager)
+        }
+    });
+    words.collect()
+}
+
+/// Adds to the words about a resource what others hold of it.
+fn with_held(summary: &str, held: &[String]) -> String {
+    if held.is_empty() { summary.to_owned() } else { format!("{summary}   {}", held.join(", ")) }
 }
 
 fn look<'a>(around: &Around<'_>, desired: &'a Desired, key: &str, workload: &str) -> Result<Sight<'a>> {
@@ -232,13 +268,17 @@ fn look<'a>(around: &Around<'_>, desired: &'a Desired, key: &str, workload: &str
         replaced: Vec::new(),
         missing: 0,
         differ: 0,
+        held: Vec::new(),
+        takes_replicas: false,
     };
     for resource in &sight.objects {
         match around.judged.of(resource)? {
             Verdict::Same => {}
             Verdict::Missing => sight.missing += 1,
-            Verdict::Changed { from, to } => {
+            Verdict::Changed { from, to, hold } => {
                 sight.differ += 1;
+                sight.held.extend(held(around, resource, hold, workload));
+                sight.takes_replicas |= matches!(hold, Hold::LeftByAutoscaler);
                 sight.changes.extend(compare::changes(
                     &resource.key,
                     from,
@@ -301,8 +341,16 @@ fn service(around: &Around<'_>, desired: &Desired, workload: Workload<'_>, steps
             to: Some(json!(wanted)),
         });
     }
-    let bundle = Bundle { objects: in_turn(&sight.objects), replaced: sight.replaced, gone, any_exit: false };
-    let step = steps.push(action, &ResourceKey::new(SERVICE, name), main.summary.clone(), to_value(&bundle));
+    let summary = with_held(&main.summary, &sight.held);
+    let bundle = Bundle {
+        objects: in_turn(&sight.objects),
+        replaced: sight.replaced,
+        gone,
+        takes_replicas: sight.takes_replicas,
+        held: sight.held,
+        any_exit: false,
+    };
+    let step = steps.push(action, &ResourceKey::new(SERVICE, name), summary, to_value(&bundle));
     step.changes = changes;
     step.revision = (from != Some(to)).then_some(RevisionChange { from, to });
     Ok(())
@@ -378,8 +426,16 @@ fn task(around: &Around<'_>, desired: &Desired, workload: Workload<'_>, steps: &
         (true, 0) => Action::Update,
         (true, _) => Action::Create,
     };
-    let bundle = Bundle { objects: in_turn(&sight.objects), replaced, gone, any_exit };
-    let step = steps.push(action, &ResourceKey::new(TASK, name), main.summary.clone(), to_value(&bundle));
+    let summary = with_held(&main.summary, &sight.held);
+    let bundle = Bundle {
+        objects: in_turn(&sight.objects),
+        replaced,
+        gone,
+        takes_replicas: false,
+        held: sight.held,
+        any_exit,
+    };
+    let step = steps.push(action, &ResourceKey::new(TASK, name), summary, to_value(&bundle));
     step.changes = sight.changes;
     Ok(())
 }

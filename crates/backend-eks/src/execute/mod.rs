@@ -10,7 +10,7 @@ use straddle_core::{
     clock::Clock,
     error::{Error, ErrorKind, Result},
     orchestrator::Context,
-    plan::{Action, Step},
+    plan::{Action, Plan, Step},
     scope::Scope,
     secret::Resolver,
 };
@@ -23,6 +23,7 @@ use crate::{
     backend::Shared,
     client::Client,
     diff::{Bundle, NAMESPACE_STEP, OBJECTS, SERVICE, TASK, VOLUME},
+    error::HELD_HELP,
     labels,
 };
 
@@ -68,7 +69,11 @@ impl<'a> Work<'a> {
 }
 
 /// Carries out one step.
-pub(crate) async fn step(shared: &Shared, scope: &Scope, step: &Step, context: &Context) -> Result<String> {
+///
+/// Where a field of any step belongs to somebody else, none is carried out.
+pub(crate) async fn step(shared: &Shared, plan: &Plan, step: &Step, context: &Context) -> Result<String> {
+    refuse_held(plan)?;
+    let scope = &plan.scope;
     let work = Work::new(shared, scope, context, step.id, &step.resource.name);
     let bundle = || bundle(&step.payload);
     match (step.resource.kind.as_str(), step.action) {
@@ -95,6 +100,20 @@ pub(crate) async fn step(shared: &Shared, scope: &Scope, step: &Step, context: &
             format!("the plan has a step of a kind that is not known: {action:?} {kind}"),
         )),
     }
+}
+
+fn refuse_held(plan: &Plan) -> Result<()> {
+    let held: Vec<String> = plan
+        .steps
+        .iter()
+        .filter_map(|step| Some((step, bundle(&step.payload).ok()?.held)))
+        .filter(|(_, held)| !held.is_empty())
+        .map(|(step, held)| format!("{}: {}", step.resource, held.join(", ")))
+        .collect();
+    if held.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Conflict, held.join("; ")).with_help(HELD_HELP))
 }
 
 fn bundle(payload: &Value) -> Result<Bundle> {

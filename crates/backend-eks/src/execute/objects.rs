@@ -55,7 +55,7 @@ async fn apply(work: &Work<'_>, object: &Value) -> Result<Value> {
         )
         .with_help("rename it or the service, or remove it"));
     }
-    work.client().apply(&work.namespace, filled.as_ref().unwrap_or(object), false).await
+    work.client().apply(&work.namespace, filled.as_ref().unwrap_or(object)).await
 }
 
 /// Removes objects; what is gone already is no error, and nothing goes that has the name by now.

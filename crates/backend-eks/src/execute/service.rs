@@ -19,10 +19,10 @@ use crate::{
     client::{
         self,
         fields::applied,
-        kinds::{self, CONFIG_MAP, Kind, REPLICA_SET, SECRET},
+        kinds::{self, AUTOSCALER, CONFIG_MAP, Kind, REPLICA_SET, SCALED_OBJECT, SECRET},
     },
-    diff::Bundle,
-    labels::{self, STRADDLE},
+    diff::{Bundle, Gone},
+    labels::{self, HANDOVER, STRADDLE},
     names,
     observe::{Live, MAIN, annotation_of, number_of},
 };
@@ -36,9 +36,13 @@ pub(super) async fn deploy(work: &Work<'_>, bundle: &Bundle) -> Result<String> {
         Some((kind, name, _)) => work.client().get(kind, &work.namespace, name).await?,
         None => None,
     };
-    let before = before.as_ref().and_then(|object| applied(object, STRADDLE));
     objects::remove_all(work, &bundle.replaced).await?;
+    let handed = hand_over(work, bundle, before.as_ref()).await?;
+    let before = before.as_ref().and_then(|object| applied(object, STRADDLE));
     let made = objects::apply_all(work, &bundle.objects).await?;
+    if let (true, Some((kind, name, _))) = (handed, main_of(&bundle.objects)) {
+        work.client().hold_replicas(kind, &work.namespace, name, None).await?;
+    }
     objects::remove_all(work, &bundle.gone).await?;
     let Some((kind, name, main)) = main_of(&bundle.objects) else { return Ok("made".to_owned()) };
     // Where nothing ran and nothing is to run, there is nothing to wait for.
@@ -61,6 +65,36 @@ pub(super) async fn deploy(work: &Work<'_>, bundle: &Bundle) -> Result<String> {
             Err(back(work, (kind, name, main), before, error).await?)
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Hands the number of replicas over between the spec and an autoscaler, so that it is never nobody's: the API server would make it 1. Returns
+/// whether what is held for that is to be given up once the spec's number is applied.
+async fn hand_over(work: &Work<'_>, bundle: &Bundle, before: Option<&Value>) -> Result<bool> {
+    let (Some((kind, name, main)), Some(before)) = (main_of(&bundle.objects), before) else {
+        return Ok(false);
+    };
+    if bundle.replaced.iter().any(|gone| gone.kind == kind.name && gone.name == name) {
+        return Ok(false);
+    }
+    let replicas = |object: &Value| object["spec"]["replicas"].as_u64();
+    let is_ours = applied(before, STRADDLE).is_some_and(|owned| replicas(&owned).is_some());
+    match (replicas(main), replicas(before)) {
+        // It is kept for the autoscaler, which takes it when it sets another one.
+        (None, Some(now)) if is_ours => {
+            work.client().hold_replicas(kind, &work.namespace, name, Some(now)).await?;
+            Ok(false)
+        }
+        (Some(wanted), _) if bundle.takes_replicas || applied(before, HANDOVER).is_some() => {
+            // The autoscaler goes first: it would set its own number again.
+            let is_scaler =
+                |gone: &&Gone| [AUTOSCALER.name, SCALED_OBJECT.name].contains(&gone.kind.as_str());
+            let scalers: Vec<Gone> = bundle.gone.iter().filter(is_scaler).cloned().collect();
+            objects::remove_all(work, &scalers).await?;
+            work.client().hold_replicas(kind, &work.namespace, name, Some(wanted)).await?;
+            Ok(true)
+        }
+        _ => Ok(false),
     }
 }
 
@@ -101,7 +135,7 @@ async fn back(
     let is_other = |before: &Value| annotation_of(&before["spec"]["template"], labels::HASH) != Some(hash);
     let rolled_back = match before.filter(is_other) {
         Some(before) => {
-            let made = work.client().apply(&work.namespace, &before, false).await?;
+            let made = work.client().apply(&work.namespace, &before).await?;
             let goal = goal(kind, name, &before, generation(&made));
             let is_back = rollout::follow(work, &goal).await.is_ok();
             let desired = made["spec"]["replicas"].as_u64().unwrap_or(1);
