@@ -110,7 +110,9 @@ impl State {
                 self.known =
                     Some(objects.into_iter().map(|object| (name(&object).to_owned(), object)).collect());
                 for (part, to) in &self.followers {
-                    drop(self.listed(kind, part).map(|change| to.send(change)));
+                    if let Some(change) = self.listed(kind, part) {
+                        drop(to.send(change));
+                    }
                 }
             }
             Change::Put(kind, object) => {
@@ -158,14 +160,14 @@ impl Client {
     /// What is told first may be a moment old: older than what a call of one's own has changed since.
     pub(crate) fn follow_parts(&self, topics: Vec<(Topic, Part)>) -> Following {
         let (sender, changes) = mpsc::unbounded_channel();
-        let join = |(topic, part)| self.join(topic, part, sender.clone());
+        let join = |(topic, part)| self.join(&topic, part, sender.clone());
         Following { _hubs: topics.into_iter().map(join).collect(), changes }
     }
 
-    fn join(&self, topic: Topic, part: Part, to: mpsc::UnboundedSender<Change>) -> Arc<Hub> {
+    fn join(&self, topic: &Topic, part: Part, to: mpsc::UnboundedSender<Change>) -> Arc<Hub> {
         let mut hubs = self.hubs.0.lock().unwrap_or_else(PoisonError::into_inner);
         hubs.retain(|_, hub| hub.strong_count() > 0);
-        let running = hubs.get(&topic).and_then(Weak::upgrade).filter(|hub| {
+        let running = hubs.get(topic).and_then(Weak::upgrade).filter(|hub| {
             // One whose watch has failed is over.
             let task = hub.task.lock().unwrap_or_else(PoisonError::into_inner);
             task.as_ref().is_some_and(|task| !task.is_finished())
@@ -181,6 +183,7 @@ impl Client {
         if let Some(listed) = state.listed(topic.kind, &part) {
             drop(to.send(listed));
         }
+        state.followers.retain(|(_, to)| !to.is_closed());
         state.followers.push((part, to));
         drop(state);
         hub
