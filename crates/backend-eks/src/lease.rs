@@ -44,7 +44,12 @@ static RENEWALS: LazyLock<Mutex<HashMap<String, AbortHandle>>> = LazyLock::new(M
 /// Takes the lease. Where there is no namespace yet it is made, since a lease needs one.
 pub(crate) async fn take(shared: &Shared, scope: &Scope, holder: &Holder) -> Result<Lease> {
     let (client, namespace) = (&shared.client, shared.namespace(scope));
-    if shared.config.namespace.is_none() && client.get(NAMESPACE, "", &namespace).await?.is_none() {
+    let is_missing = match client.get(NAMESPACE, "", &namespace).await {
+        // Who may not look at it finds out when the lease is made.
+        Err(error) if error.kind() == ErrorKind::Denied => false,
+        found => found?.is_none(),
+    };
+    if shared.config.namespace.is_none() && is_missing {
         let document = json!({"apiVersion": "v1", "kind": "Namespace",
             "metadata": {"name": namespace, "labels": labels::owned(scope)}});
         client.apply("", &document).await?;
@@ -85,7 +90,11 @@ pub(crate) async fn give_back(shared: &Shared, lease: &Lease) -> Result<()> {
 /// Returns whether a lease stands that nobody seems to hold any more.
 pub(crate) async fn is_left(client: &Client, namespace: &str) -> Result<bool> {
     let asks = Holder::of_this_process("", &SystemClock::new());
-    let found = client.get(LEASE, namespace, NAME).await?;
+    let found = match client.get(LEASE, namespace, NAME).await {
+        // Who may not look at it cannot remove it either.
+        Err(error) if error.kind() == ErrorKind::Denied => None,
+        found => found?,
+    };
     Ok(found.is_some_and(|found| living(&found, &asks).is_none()))
 }
 

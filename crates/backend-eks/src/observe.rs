@@ -59,6 +59,17 @@ async fn list(client: &Client, kind: Kind, namespace: &str, selector: &str) -> R
     }
 }
 
+/// Finds a namespace. Who may not look at it may still look into it: it is taken to be there then, and nothing more is known of it.
+async fn find_namespace(client: &Client, name: &str) -> Result<Option<Value>> {
+    match client.get(NAMESPACE, "", name).await {
+        Err(error) if error.kind() == ErrorKind::Denied => {
+            tracing::debug!(%error, "the namespace is not looked at");
+            Ok(Some(json!({"metadata": {"name": name}})))
+        }
+        found => found,
+    }
+}
+
 impl Live {
     /// Reads everything: one call for the namespace, and one for each kind that the cluster serves.
     pub(crate) async fn read(
@@ -85,7 +96,7 @@ impl Live {
         namespace: &str,
         kinds: &[Kind],
     ) -> Result<Self> {
-        let space = client.get(NAMESPACE, "", namespace).await?;
+        let space = find_namespace(client, namespace).await?;
         if space.is_none() {
             return Ok(Self::default());
         }

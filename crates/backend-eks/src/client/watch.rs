@@ -9,7 +9,7 @@ use std::{
 use futures_util::{StreamExt, pin_mut};
 use kube::core::{Request, WatchEvent, params::WatchParams};
 use serde_json::Value;
-use straddle_core::error::{Error, Result};
+use straddle_core::error::{Error, Result, Retry};
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinSet},
@@ -21,8 +21,11 @@ use crate::error;
 /// How long is waited before a list is tried again that failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How often in a row a list may fail before that is told.
-const TRIES: u32 = 5;
+/// How often in a row a list may fail before that is told: an API server that is started anew takes some time.
+const TRIES: u32 = 30;
+
+/// The status of a version that the server has forgotten.
+const GONE: u16 = 410;
 
 /// How many changes wait at most for who follows them.
 const WAITING: usize = 256;
@@ -213,7 +216,7 @@ impl Client {
             }
             if let Err(failed) = outcome {
                 failures += 1;
-                if failures >= TRIES {
+                if failures >= TRIES || failed.retry() == Retry::Permanent {
                     drop(to.send(Change::Failed(failed)).await);
                     return;
                 }
@@ -255,8 +258,13 @@ impl Client {
                         version = mark.metadata.resource_version;
                         continue;
                     }
-                    // The server has forgotten our version: begin with a list.
-                    WatchEvent::Error(_) => return Ok(()),
+                    // The server has forgotten our version, or cannot go on: begin with a list.
+                    WatchEvent::Error(status) => {
+                        if status.code != GONE {
+                            tokio::time::sleep(PAUSE).await;
+                        }
+                        return Ok(());
+                    }
                 };
                 if to.send(change).await.is_err() {
                     return Ok(());

@@ -109,6 +109,10 @@ async fn one(client: &Client, namespace: &str, resource: &Resource, live: &Live)
         _ => live.get(kind, &resource.key.name),
     };
     let Some(found) = found else { return Ok(Verdict::Missing) };
+    // Nothing is known of a namespace that may not be looked at.
+    if kind == kinds::NAMESPACE && found["metadata"]["uid"].is_null() {
+        return Ok(Verdict::Same);
+    }
     // A Job is what ran: another one has another name.
     if kind == kinds::JOB {
         return Ok(Verdict::Same);

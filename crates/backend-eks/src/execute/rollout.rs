@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use straddle_core::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     failure::{Cause, Failure},
 };
 
@@ -36,6 +36,8 @@ const FAILED_PROBES: &str = "reason=Unhealthy,involvedObject.kind=Pod";
 #[derive(Debug, Default)]
 struct Sight {
     main: Value,
+    /// Whether somebody has removed it meanwhile.
+    is_gone: bool,
     pods: BTreeMap<String, Value>,
     /// Messages of failed probes, by pod and container.
     probes: BTreeMap<String, BTreeMap<String, String>>,
@@ -56,8 +58,16 @@ pub(super) struct Goal<'a> {
     pub(super) name: &'a str,
     /// The generation that applying it came to.
     pub(super) generation: i64,
+    /// The very object that it was applied to.
+    pub(super) uid: String,
     pub(super) hash: &'a str,
     pub(super) deadline: Duration,
+}
+
+impl Goal<'_> {
+    fn is(&self, object: &Value) -> bool {
+        object["metadata"]["uid"] == self.uid.as_str()
+    }
 }
 
 /// Waits until every replica is of the new pod template and available.
@@ -91,6 +101,10 @@ pub(super) async fn follow(work: &Work<'_>, goal: &Goal<'_>) -> Result<String> {
             Some(Change::Failed(error)) => return Err(error),
             None => return Err(given_up(work, goal, &sight).await),
             Some(change) => sight.take(goal, change),
+        }
+        if sight.is_gone {
+            let message = format!("{} {} was removed while it was rolled out", goal.kind.name, goal.name);
+            return Err(Error::new(ErrorKind::Conflict, message).with_help("run the same command again"));
         }
         match sight.judge(goal) {
             Verdict::Done if sight.is_checked(goal) => return Ok(sight.words(goal)),
@@ -136,12 +150,19 @@ impl Sight {
     fn take(&mut self, goal: &Goal<'_>, change: Change) {
         match change {
             Change::Listed(kind, objects) if kind == goal.kind => {
-                if let Some(main) = objects.into_iter().find(|object| client::name(object) == goal.name) {
-                    self.main = main;
+                let main = objects.into_iter().find(|object| client::name(object) == goal.name);
+                self.is_gone = main.is_none() && goal.is(&self.main);
+                self.main = main.unwrap_or_default();
+            }
+            Change::Gone(kind, object) if kind == goal.kind => {
+                if client::name(&object) == goal.name {
+                    self.is_gone = goal.is(&object);
+                    self.main = Value::Null;
                 }
             }
             Change::Put(kind, object) if kind == goal.kind => {
                 if client::name(&object) == goal.name {
+                    self.is_gone = false;
                     self.main = object;
                 }
             }
@@ -312,8 +333,14 @@ mod tests {
 
     use super::*;
 
-    const GOAL: Goal<'static> =
-        Goal { kind: DEPLOYMENT, name: "web", generation: 2, hash: "new", deadline: Duration::from_secs(60) };
+    const GOAL: Goal<'static> = Goal {
+        kind: DEPLOYMENT,
+        name: "web",
+        generation: 2,
+        uid: String::new(),
+        hash: "new",
+        deadline: Duration::from_secs(60),
+    };
 
     fn sight(observed: i64, updated: u64, all: u64, available: u64) -> Sight {
         let main = json!({"metadata": {"name": "web"}, "spec": {"replicas": 2}, "status": {

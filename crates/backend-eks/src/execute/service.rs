@@ -49,11 +49,11 @@ pub(super) async fn deploy(work: &Work<'_>, bundle: &Bundle) -> Result<String> {
     if before.is_none() && main["spec"]["replicas"] == 0 {
         return Ok("0/0 healthy".to_owned());
     }
-    let generation = match made.filter(|made| client::name(made) == name && made["kind"] == kind.name) {
-        Some(made) => generation(&made),
-        None => work.client().get(kind, &work.namespace, name).await?.as_ref().map_or(0, generation),
+    let made = match made.filter(|made| client::name(made) == name && made["kind"] == kind.name) {
+        Some(made) => made,
+        None => work.client().get(kind, &work.namespace, name).await?.unwrap_or_default(),
     };
-    match rollout::follow(work, &goal(kind, name, main, generation)).await {
+    match rollout::follow(work, &goal((kind, name), main, &made)).await {
         Ok(words) => {
             // What is made for the first time has nothing left over.
             if before.is_some() {
@@ -109,10 +109,11 @@ fn generation(object: &Value) -> i64 {
     object["metadata"]["generation"].as_i64().unwrap_or_default()
 }
 
-fn goal<'a>(kind: Kind, name: &'a str, main: &'a Value, generation: i64) -> Goal<'a> {
+fn goal<'a>((kind, name): (Kind, &'a str), main: &'a Value, made: &Value) -> Goal<'a> {
     let hash = annotation_of(&main["spec"]["template"], labels::HASH).unwrap_or_default();
     let deadline = main["spec"]["progressDeadlineSeconds"].as_u64().map_or(DEADLINE, Duration::from_secs);
-    Goal { kind, name, generation, hash, deadline }
+    let uid = made["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+    Goal { kind, name, generation: generation(made), uid, hash, deadline }
 }
 
 /// Puts the revision back that ran before, where the spec says so, and adds to the error what became of it.
@@ -136,7 +137,7 @@ async fn back(
     let rolled_back = match before.filter(is_other) {
         Some(before) => {
             let made = work.client().apply(&work.namespace, &before).await?;
-            let goal = goal(kind, name, &before, generation(&made));
+            let goal = goal((kind, name), &before, &made);
             let is_back = rollout::follow(work, &goal).await.is_ok();
             let desired = made["spec"]["replicas"].as_u64().unwrap_or(1);
             let desired = u32::try_from(desired).unwrap_or(u32::MAX);
