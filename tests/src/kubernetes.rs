@@ -2,8 +2,10 @@
 
 use std::{
     io::Write,
+    net::SocketAddr,
     process::{Command as Process, Stdio},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -24,6 +26,12 @@ use straddle_core::{
 };
 use straddle_eks::{KubernetesConfig, KubernetesOrchestrator};
 use tempfile::TempDir;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 
 /// The variable that names the kubeconfig of the cluster under test.
 pub const KUBECONFIG: &str = "STRADDLE_TEST_KUBECONFIG";
@@ -102,6 +110,19 @@ impl Cluster {
     /// [`Unavailable`](ErrorKind::Unavailable) where its kubeconfig cannot be used.
     pub async fn connection(&self) -> Result<kube::Config> {
         let file = Kubeconfig::read_from(&self.kubeconfig).map_err(|error| failed("connect", error))?;
+        let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
+        config.map_err(|error| failed("connect", error))
+    }
+
+    /// Connects as somebody else, who shows a token.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](ErrorKind::Unavailable) where the kubeconfig cannot be used.
+    pub async fn connection_of(&self, token: &str) -> Result<kube::Config> {
+        let mut config = self.kubectl(&["config", "view", "--raw", "-o", "json"], None)?;
+        config["users"][0]["user"] = serde_json::json!({"token": token});
+        let file = Kubeconfig::from_yaml(&config.to_string()).map_err(|error| failed("connect", error))?;
         let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
         config.map_err(|error| failed("connect", error))
     }
@@ -219,6 +240,75 @@ impl Witness for Cluster {
 
     async fn take_port(&self) -> Result<u16> {
         Err(cannot("no port of a machine is published on a cluster"))
+    }
+}
+
+/// A door to the API server that can be shut: then connections are cut, and new ones are refused.
+#[derive(Debug)]
+pub struct Gate {
+    address: SocketAddr,
+    open: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Gate {
+    /// Opens a door on this machine that leads to an address.
+    ///
+    /// # Errors
+    ///
+    /// The error of the network.
+    pub async fn to(server: String) -> std::io::Result<Self> {
+        let first = TcpListener::bind("127.0.0.1:0").await?;
+        let address = first.local_addr()?;
+        let (open, is_open) = watch::channel(true);
+        let task = tokio::spawn(async move {
+            let mut first = Some(first);
+            loop {
+                let mut changed = is_open.clone();
+                if changed.wait_for(|is_open| *is_open).await.is_err() {
+                    return;
+                }
+                let listener = match first.take() {
+                    Some(listener) => Ok(listener),
+                    None => TcpListener::bind(address).await,
+                };
+                if let Ok(listener) = listener {
+                    let mut connections = JoinSet::new();
+                    let serve = async {
+                        while let Ok((mut near, _)) = listener.accept().await {
+                            let server = server.clone();
+                            connections.spawn(async move {
+                                let mut far = TcpStream::connect(server).await?;
+                                copy_bidirectional(&mut near, &mut far).await
+                            });
+                        }
+                    };
+                    tokio::select! {
+                        () = serve => {}
+                        _ = changed.wait_for(|is_open| !*is_open) => {}
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        Ok(Self { address, open, task })
+    }
+
+    /// Returns where it is.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Opens or shuts it.
+    pub fn set_open(&self, is_open: bool) {
+        self.open.send_replace(is_open);
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 

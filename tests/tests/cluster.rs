@@ -16,13 +16,15 @@ use std::{
 
 use serde_json::{Value, json};
 use straddle_core::{
-    decorate::OrchestratorExt,
+    clock::SystemClock,
+    engine::Engine,
     error::{Error, ErrorKind, Result},
+    finding::Finding,
     model::App,
-    orchestrator::{Context, Orchestrator},
+    orchestrator::{Context, Holder, LogOptions, Orchestrator},
     plan::{Intent, Plan},
 };
-use straddle_tests::kubernetes::{Ground, Tap};
+use straddle_tests::kubernetes::{Fault, Gate, Ground, Tap};
 
 /// How long things may take on a machine that has much else to do.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -32,6 +34,7 @@ struct Bench {
     ground: Ground,
     backend: Arc<dyn Orchestrator>,
     tap: Tap,
+    holder: Holder,
 }
 
 impl Bench {
@@ -39,7 +42,8 @@ impl Bench {
         let ground = Ground::new(test).expect("these tests need a cluster: scripts/cluster start");
         let tap = Tap::default();
         let backend = ground.backend(tap.before(ground.client().await.unwrap()));
-        Self { ground, backend, tap }
+        let holder = Holder::of_this_process("a test", &SystemClock::new());
+        Self { ground, backend, tap, holder }
     }
 
     fn app(&self, yaml: &str) -> App {
@@ -52,10 +56,18 @@ impl Bench {
     }
 
     async fn up(&self, app: &App) -> Result<Plan> {
-        let context = Context::new();
-        let up = self.backend.apply(&self.ground.scope, app.clone(), &context);
-        let done = tokio::time::timeout(LIMIT, up).await.expect("it ends in time");
-        done.map(|(plan, _)| plan).map_err(Error::from)
+        self.up_with(&*self.backend, app).await
+    }
+
+    /// Plans and carries out, always as the same holder of the lease: who ran before has ended.
+    async fn up_with(&self, backend: &dyn Orchestrator, app: &App) -> Result<Plan> {
+        let up = async {
+            let intent = Intent::Apply { app: Box::new(app.clone()), only: Vec::new() };
+            let plan = backend.plan(&self.ground.scope, &intent).await?;
+            Engine::default().run(backend, &plan, &self.holder, &Context::new()).await?;
+            Ok(plan)
+        };
+        tokio::time::timeout(LIMIT, up).await.expect("it ends in time")
     }
 
     /// Does what must succeed, and must leave nothing to do.
@@ -226,11 +238,7 @@ async fn what_is_unchanged_is_read_with_few_calls_and_never_written() {
         assert!(calls.iter().all(|(method, _)| method == "GET"), "{calls:#?}");
         assert_eq!(calls.len(), 2 + KINDS, "{calls:#?}");
 
-        let (done, _) = bench
-            .backend
-            .apply(&bench.ground.scope, wide(&bench, services, "info"), &Context::new())
-            .await
-            .unwrap();
+        let done = bench.up(&wide(&bench, services, "info")).await.unwrap();
         let calls = bench.tap.take();
         assert!(done.is_empty() && Tap::changes(&calls).is_empty(), "{calls:#?}");
 
@@ -381,4 +389,212 @@ async fn nothing_is_put_into_a_namespace_that_goes() {
     })
     .await;
     bench.settle(&app).await;
+}
+
+/// Connects as a service account that may do what some rules say.
+async fn account(bench: &Bench, name: &str, rules: &Value) -> Arc<dyn Orchestrator> {
+    let ground = &bench.ground;
+    let role = json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}, "rules": rules},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": name},
+         "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": ground.name}],
+         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}}]});
+    ground.kubectl(&["apply", "-f", "-"], Some(&role.to_string())).unwrap();
+    let token = ground.kubectl(&["create", "token", name, "-o", "json"], None).unwrap();
+    let config = ground.cluster.connection_of(token["status"]["token"].as_str().unwrap()).await.unwrap();
+    ground.backend(kube::Client::try_from(config).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_permitted_is_named_with_what_permits_it() {
+    use futures_util::TryStreamExt;
+    let bench = Bench::new("denied").await;
+    let app = |level: &str| {
+        bench.app(&format!(
+            "services: {{web: {{image: PROBE, command: [print, hello, --stay, 60m], env: {{LEVEL: {level}}}, stop: {{grace: 1s, drain: 0s}}}}}}"
+        ))
+    };
+    bench.settle(&app("info")).await;
+    let scope = &bench.ground.scope;
+    let intent = |level: &str| Intent::Apply { app: Box::new(app(level)), only: Vec::new() };
+
+    let rules = json!([
+        {"apiGroups": [""], "resources": ["pods", "pods/log", "services", "configmaps"], "verbs": ["get", "list", "watch"]},
+    ]);
+    let few = account(&bench, "few", &rules).await;
+    let place = format!("namespace \"{}\"", bench.ground.name);
+    let status = few.status(scope).await.unwrap_err();
+    assert_eq!(status.kind(), ErrorKind::Denied, "{status:?}");
+    let words = status.message();
+    assert!(words.contains("cannot list resource") && words.contains(&place), "{status:?}");
+    assert!(status.help().unwrap().contains("`list` of `"), "{status:?}");
+    assert!(status.help().unwrap().contains(&bench.ground.name), "{status:?}");
+    let plan = few.plan(scope, &intent("info")).await.unwrap_err();
+    assert_eq!(plan.kind(), ErrorKind::Denied, "{plan:?}");
+    assert!(plan.message().contains("cannot list resource") && plan.message().contains(&place), "{plan:?}");
+    assert!(plan.help().is_some(), "{plan:?}");
+
+    // Output needs no Secrets; what may not be read can only not be hidden in it.
+    let lines: Vec<_> = few.logs(scope, LogOptions::default()).await.unwrap().try_collect().await.unwrap();
+    assert!(lines.iter().any(|line| line.line == "hello"), "{lines:?}");
+
+    let is_told = |finding: &Finding| finding.code == "kubernetes/dry-run";
+    let all = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]}]);
+    let reader = account(&bench, "reader", &all).await;
+    assert!(reader.status(scope).await.unwrap().is_healthy());
+    let plan = reader.plan(scope, &intent("info")).await.unwrap();
+    assert!(plan.is_empty() && !plan.findings.iter().any(is_told), "{plan:#?}");
+    let plan = reader.plan(scope, &intent("debug")).await.unwrap();
+    assert_eq!(changes(&plan), ["env.LEVEL: \"info\" -> \"debug\""]);
+    let told = plan.findings.iter().find(|finding| is_told(finding)).unwrap();
+    assert!(told.message.contains("cannot patch resource \"deployments\""), "{told:?}");
+    assert!(told.fix.as_ref().unwrap().contains("`patch` of `deployments.apps`"), "{told:?}");
+    let error = bench.up_with(&*reader, &app("debug")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
+    assert!(error.message().contains("cannot") && error.help().is_some(), "{error:?}");
+    bench.settled(&app("info")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollout_goes_on_after_the_api_server_was_away_and_ends_where_it_stays_away() {
+    let bench = Bench::new("away").await;
+    let mut config = bench.ground.cluster.connection().await.unwrap();
+    let server = config.cluster_url.authority().unwrap().clone();
+    let gate = Gate::to(server.to_string()).await.unwrap();
+    config.tls_server_name = Some(server.host().to_owned());
+    config.cluster_url = format!("https://{}", gate.address()).parse().unwrap();
+    let backend = bench.ground.backend(kube::Client::try_from(config).unwrap());
+    let app = |level: &str| {
+        bench.app(&format!(
+            "services: {{web: {{image: PROBE, command: [serve, \"8080\", --ready-after, 5s], env: {{LEVEL: {level}}}, \
+             ports: [{{name: http, port: 8080}}], health: {{http: /healthz, port: http, interval: 1s, start_period: 60s}}, stop: {{grace: 1s, drain: 0s}}}}}}"
+        ))
+    };
+    let is_at = |level: &str| {
+        let web = bench.get("deployment", "web");
+        web["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] == level
+    };
+
+    let has_pods = || {
+        let pods = bench.ground.kubectl(&["get", "pods", "-o", "json"], None).unwrap();
+        pods["items"].as_array().is_some_and(|pods| !pods.is_empty())
+    };
+
+    let away = async {
+        until("the rollout begins", || is_at("info") && has_pods()).await;
+        gate.set_open(false);
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        gate.set_open(true);
+    };
+    let info = app("info");
+    let (done, ()) = tokio::join!(bench.up_with(&*backend, &info), away);
+    done.unwrap_or_else(|error| panic!("{error:?}"));
+    bench.settled(&info).await;
+
+    let debug = app("debug");
+    let away = async {
+        until("the rollout begins", || is_at("debug")).await;
+        gate.set_open(false);
+        Instant::now()
+    };
+    let (done, since) = tokio::join!(bench.up_with(&*backend, &debug), away);
+    let error = done.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    assert!(error.help().is_some(), "{error:?}");
+    assert!(since.elapsed() < Duration::from_secs(90), "it took {:?}", since.elapsed());
+    gate.set_open(true);
+    bench.up_with(&*backend, &debug).await.unwrap_or_else(|error| panic!("{error:?}"));
+    bench.settled(&debug).await;
+}
+
+/// What can go wrong with a call.
+const FAULTS: [Fault; 7] = [
+    Fault::Refused(500),
+    Fault::Answered(500),
+    Fault::Refused(409),
+    Fault::Refused(429),
+    Fault::Answered(503),
+    Fault::LostBefore,
+    Fault::LostAfter,
+];
+
+/// How many calls of a run may go wrong.
+const CALLS: usize = 9;
+
+/// Runs the same command until it succeeds; what goes wrong once may stop one run.
+async fn converge(bench: &Bench, app: &App, cell: &str) {
+    let mut last = None;
+    for _ in 0..3 {
+        match bench.up(app).await {
+            Ok(_) => return bench.settled(app).await,
+            Err(error) => last = Some(error),
+        }
+    }
+    panic!("{cell}: {last:?}");
+}
+
+/// Law 3: killed or disturbed at any point, the same command comes to the same end. `STRADDLE_TEST_ALL` lets every call go wrong in every way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn law_3_converges_whatever_call_goes_wrong() {
+    let all = std::env::var_os("STRADDLE_TEST_ALL").is_some();
+    let text = |level: &str| {
+        format!(
+            "services:\n\
+             \x20 web: {{image: PROBE, command: [serve, \"8080\"], replicas: 0, ports: [{{name: http, port: 8080}}], env: {{LEVEL: {level}}}, \
+             files: {{/etc/level: {{content: {level}}}}}}}\n\
+             tasks:\n\
+             \x20 report: {{image: PROBE, command: [exit, \"0\"], env: {{LEVEL: {level}}}, schedule: {{cron: \"0 3 1 1 *\", timezone: UTC}}}}\n"
+        )
+    };
+    let kinds = "deployments,services,configmaps,cronjobs,replicasets,secrets,jobs";
+    let belongings = |bench: &Bench| {
+        let found = bench.ground.kubectl(&["get", kinds, "-o", "json"], None).unwrap();
+        let mut names: Vec<String> = found["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|object| object["metadata"]["name"] != "kube-root-ca.crt")
+            // Names of generated objects end with a hash of their content.
+            .map(|object| {
+                let kind = object["kind"].as_str().unwrap();
+                let name = object["metadata"]["name"].as_str().unwrap();
+                if kind == "ReplicaSet" { kind.to_owned() } else { format!("{kind} {name}") }
+            })
+            .collect();
+        names.sort();
+        names
+    };
+    let clean = Bench::new("law3").await;
+    let (first, second) = (clean.app(&text("info")), clean.app(&text("debug")));
+    clean.settle(&first).await;
+    let made = belongings(&clean);
+    clean.settle(&second).await;
+    let changed = belongings(&clean);
+    assert_eq!(made.len(), 5, "{made:?}");
+
+    let (mut cells, mut disturbed) = (0, 0);
+    for (number, fault) in FAULTS.into_iter().enumerate() {
+        for call in 1..=CALLS {
+            if !all && (call + number) % 6 != 0 {
+                continue;
+            }
+            cells += 1;
+            let bench = Bench::new(&format!("law3-{number}-{call}")).await;
+            let (first, second) = (bench.app(&text("info")), bench.app(&text("debug")));
+            let cell = format!("{fault:?} at call {call}");
+            bench.tap.set_fault(Some((call, fault)));
+            converge(&bench, &first, &cell).await;
+            disturbed += usize::from(!bench.tap.is_waiting());
+            assert_eq!(belongings(&bench), made, "create, {cell}");
+            bench.tap.set_fault(Some((call, fault)));
+            converge(&bench, &second, &cell).await;
+            disturbed += usize::from(!bench.tap.is_waiting());
+            assert_eq!(belongings(&bench), changed, "update, {cell}");
+            let history = bench.backend.history(&bench.ground.scope, "web").await.unwrap();
+            assert_eq!(history.iter().map(|one| one.number).collect::<Vec<_>>(), [2, 1], "{cell}");
+        }
+    }
+    println!("{cells} cells in a first and a second run, {disturbed} of them disturbed");
+    assert!(disturbed > cells, "the runs make fewer calls than that");
 }

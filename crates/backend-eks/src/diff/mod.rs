@@ -367,10 +367,6 @@ fn is_finished(kind: Kind, object: &Value) -> bool {
         }
         _ => {
             let wanted = object["spec"]["replicas"].as_u64().unwrap_or(1);
-            // Where nothing runs and nothing is to run, nothing is waited for.
-            if wanted == 0 && status("replicas") == 0 {
-                return true;
-            }
             ["replicas", "updatedReplicas", "availableReplicas"].iter().all(|key| status(key) == wanted)
         }
     };
