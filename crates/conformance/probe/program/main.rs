@@ -33,6 +33,7 @@ Usage: probe COMMAND
   count [--to N]         print 1, 2, 3... one number each 100 ms
   cat                    copy standard input to standard output
   tty                    say whether standard input and output are a terminal
+  burn                   keep a fifth of a processor busy
   eat SIZE               fill memory (64Mi), then keep it
   env NAME               print a variable; exit code 1 if it is not set
   show FACT [ARGUMENT]   print a fact: hostname, uid, gid, groups, cwd, args, environment, ulimit [NAME],
@@ -89,6 +90,7 @@ fn run(arguments: &[String]) -> io::Result<ExitCode> {
         "count" => count(options.get("to").map_or(Ok(u64::MAX), options::parse)?)?,
         "cat" => drop(copy(io::stdin().lock(), io::stdout().lock())?),
         "tty" => tty()?,
+        "burn" => burn(),
         "eat" => eat(bytes(options.word(0)?)?)?,
         "env" => return env(options.word(0)?),
         "show" => say(&facts::fact(options.word(0)?, options.words().get(1).map(String::as_str))?)?,
@@ -169,6 +171,16 @@ fn copy(mut from: impl Read, mut to: impl Write) -> io::Result<()> {
 fn tty() -> io::Result<()> {
     let word = |terminal: bool| if terminal { "terminal" } else { "pipe" };
     say(&format!("stdin {}, stdout {}", word(io::stdin().is_terminal()), word(io::stdout().is_terminal())))
+}
+
+fn burn() -> ! {
+    loop {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(20) {
+            std::hint::spin_loop();
+        }
+        thread::sleep(Duration::from_millis(80));
+    }
 }
 
 /// Touches every page, a mebibyte at a time, and keeps all of it.
