@@ -10,10 +10,14 @@
 )]
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use kube::client::Body;
 use serde_json::{Value, json};
 use straddle_core::{
     clock::SystemClock,
@@ -597,4 +601,62 @@ async fn law_3_converges_whatever_call_goes_wrong() {
     }
     println!("{cells} cells in a first and a second run, {disturbed} of them disturbed");
     assert!(disturbed > cells, "the runs make fewer calls than that");
+}
+
+/// What the API server says to who watches from a version that it has forgotten.
+const EXPIRED: &str = r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"too old resource version","reason":"Expired","code":410}}
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_that_has_expired_misses_nothing_that_went_meanwhile() {
+    let bench = Bench::new("expired").await;
+    let app = bench.app("services: {web: {image: PROBE, command: [sleep], stop: {grace: 4s, drain: 0s}}}");
+    bench.settle(&app).await;
+
+    let (client, held) = (bench.ground.client().await.unwrap(), Arc::new(AtomicUsize::new(0)));
+    let (counted, pods) = (Arc::clone(&held), format!("/api/v1/namespaces/{}/pods?", bench.ground.name));
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let (client, held, pods) = (client.clone(), Arc::clone(&held), pods.clone());
+        async move {
+            let address = request.uri().to_string();
+            let is_watch = address.contains(&pods) && address.contains("watch=true");
+            if !is_watch || held.fetch_add(1, Ordering::SeqCst) > 0 {
+                return client.send(request).await;
+            }
+            // Nothing is told until all is over, and then the version is too old.
+            loop {
+                let list = http::Request::get(pods.trim_end_matches('?')).body(Vec::new()).unwrap();
+                let found: Value = client.request(list).await?;
+                if found["items"].as_array().is_none_or(Vec::is_empty) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+            Ok(http::Response::new(Body::from(EXPIRED.as_bytes().to_vec())))
+        }
+    });
+    let backend = bench.ground.backend(kube::Client::new(service, "default"));
+    let plan =
+        backend.plan(&bench.ground.scope, &Intent::Remove { volumes: true, only: Vec::new() }).await.unwrap();
+    let context = Context::new();
+    let engine = Engine::default();
+    let removal = engine.run(&*backend, &plan, &bench.holder, &context);
+    tokio::time::timeout(LIMIT, removal).await.expect("it ends in time").unwrap();
+    assert!(counted.load(Ordering::SeqCst) > 0, "nothing was watched");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_autoscaler_adds_a_replica_under_load() {
+    let bench = Bench::new("load").await;
+    let app = bench.app(
+        "services: {web: {image: PROBE, command: [burn], resources: {cpu: 20m, memory: 16Mi}, \
+         autoscale: {min: 1, max: 2, cpu: 50%}, stop: {grace: 1s, drain: 0s}}}",
+    );
+    bench.up(&app).await.unwrap_or_else(|error| panic!("{error:?}"));
+    let available = || bench.get("deployment", "web")["status"]["availableReplicas"].as_u64();
+    assert_eq!(available(), Some(1));
+    until("the autoscaler adds a replica", || available() == Some(2)).await;
+    bench.settled(&app).await;
+    let status = bench.backend.status(&bench.ground.scope).await.unwrap();
+    assert_eq!(status.service("web").map(|web| (web.desired, web.healthy)), Some((2, 2)));
 }
