@@ -359,7 +359,9 @@ fn service(around: &Around<'_>, desired: &Desired, workload: Workload<'_>, steps
 /// Returns whether the last change of a service came to its end; a command that was interrupted leaves one that has not.
 fn is_finished(kind: Kind, object: &Value) -> bool {
     let status = |key: &str| object["status"][key].as_u64().unwrap_or_default();
-    let is_seen = object["status"]["observedGeneration"] == object["metadata"]["generation"];
+    // Where nothing runs and nothing is to run, it does not matter whether a controller has seen that.
+    let is_nothing = object["spec"]["replicas"] == 0;
+    let is_seen = is_nothing || object["status"]["observedGeneration"] == object["metadata"]["generation"];
     let is_whole = match kind {
         kinds::DAEMON_SET => {
             let wanted = status("desiredNumberScheduled");
