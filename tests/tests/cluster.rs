@@ -356,6 +356,21 @@ async fn replicas_never_fall_while_they_are_handed_to_an_autoscaler_and_back() {
     bench.settle(&app("autoscale: {min: 2, max: 5, cpu: 80%}")).await;
     bench.settle(&app("replicas: 5")).await;
     bench.settle(&app("replicas: 4")).await;
+
+    // Also where what comes with it does not run.
+    let broken = |scale: &str| {
+        let text = format!(
+            "services: {{web: {{image: PROBE, command: [exit, \"3\"], resources: {{cpu: 10m, memory: 16Mi}}, {scale}, stop: {{grace: 1s, drain: 0s}}}}}}"
+        );
+        bench.app(&text)
+    };
+    let error = bench.up(&broken("autoscale: {min: 2, max: 5, cpu: 80%}")).await.unwrap_err();
+    let back = error.failure().unwrap_or_else(|| panic!("{error:?}")).rolled_back.clone().unwrap();
+    assert_eq!((back.healthy, back.desired), (4, 4));
+    bench.settle(&app("autoscale: {min: 2, max: 5, cpu: 80%}")).await;
+    let error = bench.up(&broken("replicas: 4")).await.unwrap_err();
+    let back = error.failure().unwrap_or_else(|| panic!("{error:?}")).rolled_back.clone().unwrap();
+    assert_eq!((back.healthy, back.desired), (4, 4));
     let (wanted, available, seen) = lookout.end().await;
     assert!(wanted >= 4 && available >= 4 && seen > 0, "{wanted} wanted, {available} available");
 }

@@ -136,6 +136,7 @@ async fn back(
     let is_other = |before: &Value| annotation_of(&before["spec"]["template"], labels::HASH) != Some(hash);
     let rolled_back = match before.filter(is_other) {
         Some(before) => {
+            let before = with_replicas(before, main);
             let made = work.client().apply(&work.namespace, &before).await?;
             let goal = goal((kind, name), &before, &made);
             let is_back = rollout::follow(work, &goal).await.is_ok();
@@ -158,6 +159,19 @@ async fn back(
         failure.rolled_back = Some(rolled_back);
     }
     Ok(error)
+}
+
+/// Leaves the number of replicas to whom it was handed over: to the autoscaler, or to the spec where there is none any more.
+fn with_replicas(mut before: Value, main: &Value) -> Value {
+    let is_set = before["spec"].get("replicas").is_some();
+    match main["spec"].get("replicas") {
+        Some(replicas) if !is_set => before["spec"]["replicas"] = replicas.clone(),
+        None if is_set => {
+            before["spec"].as_object_mut().map(|spec| spec.shift_remove("replicas"));
+        }
+        _ => {}
+    }
+    before
 }
 
 fn selector(work: &Work<'_>) -> String {
