@@ -1,4 +1,7 @@
-//! The conformance suite on a real Kubernetes cluster.
+//! The conformance suite on a real Kubernetes cluster, and what only such a cluster has.
+
+#[path = "kubernetes/on_a_cluster.rs"]
+mod on_a_cluster;
 
 use std::sync::Arc;
 
