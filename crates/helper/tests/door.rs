@@ -147,8 +147,17 @@ fn echo(name: &str, mut stream: &TcpStream) {
     }
 }
 
+/// Returns a port that nothing listens on, and that the system gives to no connection meanwhile: it lies below those that it gives away.
 fn free_port() -> u16 {
-    TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    loop {
+        // Another process of these tests begins elsewhere.
+        let at = std::process::id() as usize * 101 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(15_000 + at % 15_000).unwrap();
+        if TcpListener::bind(("0.0.0.0", port)).is_ok() && UdpSocket::bind(("0.0.0.0", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn name_server() -> (SocketAddr, Names) {
