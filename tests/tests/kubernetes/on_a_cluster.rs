@@ -322,9 +322,10 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replicas_never_fall_while_they_are_handed_to_an_autoscaler_and_back() {
     let bench = Bench::new("handover").await;
+    // What exits at once must not count as available for a moment, in which a replica that works would be let go of.
     let app = |scale: &str| {
         bench.app(&format!(
-            "services: {{web: {{image: PROBE, command: [sleep], resources: {{cpu: 10m, memory: 16Mi}}, {scale}, stop: {{grace: 1s, drain: 0s}}}}}}"
+            "services: {{web: {{image: PROBE, command: [sleep], resources: {{cpu: 10m, memory: 16Mi}}, {scale}, rollout: {{settle: 3s}}, stop: {{grace: 1s, drain: 0s}}}}}}"
         ))
     };
     bench.settle(&app("replicas: 2")).await;
@@ -360,7 +361,7 @@ async fn replicas_never_fall_while_they_are_handed_to_an_autoscaler_and_back() {
     // Also where what comes with it does not run.
     let broken = |scale: &str| {
         let text = format!(
-            "services: {{web: {{image: PROBE, command: [exit, \"3\"], resources: {{cpu: 10m, memory: 16Mi}}, {scale}, stop: {{grace: 1s, drain: 0s}}}}}}"
+            "services: {{web: {{image: PROBE, command: [exit, \"3\"], resources: {{cpu: 10m, memory: 16Mi}}, {scale}, rollout: {{settle: 3s}}, stop: {{grace: 1s, drain: 0s}}}}}}"
         );
         bench.app(&text)
     };
