@@ -3,13 +3,17 @@
 #
 #   cluster_ensure           makes sure that a cluster answers; exports STRADDLE_TEST_KUBECONFIG
 #   cluster_load TAR         makes the images of a `docker save` archive known to it
+#   cluster_registry         prints where images can be pushed that its nodes pull
 #   cluster_restart_kubelet  ends the kubelet and starts it again, for tests of what outlives that
 #   cluster_sweep            removes every pod's containers from the node; a running kubelet makes them anew
 #   cluster_stop             stops what cluster_ensure started, and nothing else: trap cluster_stop EXIT
 #   cluster_end              stops the cluster of this machine, whoever started it
 #
+# STRADDLE_TEST_KUBERNETES names another version than the newest one: tests/cluster/versions has those that there are.
+#
 # A cluster that STRADDLE_TEST_KUBECONFIG names is used as it is; STRADDLE_TEST_CLUSTER_LOAD then says how images get
-# there, such as "kind load image-archive". What is started here runs as root, begins empty, and leaves nothing behind.
+# there, such as "kind load image-archive", and STRADDLE_TEST_CLUSTER_REGISTRY names a registry without a login that
+# both this machine and its nodes reach. What is started here runs as root, begins empty, and leaves nothing behind.
 
 cluster_lib=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # What a script sourced already keeps what it remembers.
@@ -37,12 +41,14 @@ CLUSTER_SERVICE_DNS=10.96.0.10
 # Port 53 of every address may be taken by a server of the machine.
 CLUSTER_DNS_PORT=10053
 CLUSTER_METRICS_PORT=10443
+# A registry needs no certificate where it is on the machine itself.
+CLUSTER_REGISTRY=127.0.245.1:5000
 
 # The image that holds a pod together; also the one of the pod that is tried at the start.
 CLUSTER_IMAGE=straddle.dev/tests/cluster/pod:1
 
 # The programs, in the order of their start.
-CLUSTER_PROGRAMS=(etcd containerd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy coredns volumes metrics-server)
+CLUSTER_PROGRAMS=(docker-registry etcd containerd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy coredns volumes metrics-server)
 CLUSTER_DEADLINE=60
 CLUSTER_STARTED=false
 
@@ -58,12 +64,16 @@ cluster_ensure() {
   fi
   export STRADDLE_TEST_KUBECONFIG=$CLUSTER_KUBECONFIG
   if cluster_answers "$CLUSTER_KUBECONFIG"; then
+    if [[ -n ${STRADDLE_TEST_KUBERNETES-} && $(readlink "$CLUSTER_RUN/bin") != */cluster-v"$STRADDLE_TEST_KUBERNETES".* ]]; then
+      cluster_say "a cluster of another version than $STRADDLE_TEST_KUBERNETES runs already: scripts/cluster stop"
+      return 1
+    fi
     cluster_say "using the cluster that runs already"
     return
   fi
   bin=$(cluster_build) || return
-  engine_install etcd-server containerd runc containernetworking-plugins iptables iproute2 \
-    etcd containerd runc /usr/lib/cni/bridge iptables ip || return
+  engine_install etcd-server containerd runc containernetworking-plugins iptables iproute2 docker-registry \
+    etcd containerd runc /usr/lib/cni/bridge iptables ip docker-registry || return
   # What is left of a cluster that was killed.
   if [[ -d $CLUSTER_RUN || -d $CLUSTER_DATA ]]; then cluster_end || return; fi
   CLUSTER_STARTED=true
@@ -97,6 +107,11 @@ cluster_load() {
   fi
 }
 
+# The registry of the cluster; none for one that is not ours.
+cluster_registry() {
+  if [[ ${STRADDLE_TEST_KUBECONFIG:-$CLUSTER_KUBECONFIG} == "$CLUSTER_KUBECONFIG" ]]; then printf '%s\n' "$CLUSTER_REGISTRY"; fi
+}
+
 cluster_restart_kubelet() {
   cluster_end_program kubelet && cluster_start_kubelet "$CLUSTER_RUN/bin" && cluster_await node
 }
@@ -121,8 +136,9 @@ cluster_answers() {
 
 # Compiles Kubernetes, CoreDNS and the server of metrics, once for each set of versions; prints the folder of the programs.
 cluster_build() {
-  local modules=$cluster_lib/../../tests/cluster kubernetes coredns metrics sources cache work
-  kubernetes=$(engine_version "$modules/go.mod" k8s.io/kubernetes)
+  local modules=$cluster_lib/../../tests/cluster modfile kubernetes coredns metrics sources cache work
+  modfile=$(cluster_modfile "$modules") || return
+  kubernetes=$(engine_version "$modules/$modfile" k8s.io/kubernetes)
   coredns=$(engine_version "$modules/dns/go.mod" github.com/coredns/coredns)
   metrics=$(engine_version "$modules/metrics/go.mod" sigs.k8s.io/metrics-server)
   # Our own part of the programs changes without a version.
@@ -135,7 +151,7 @@ cluster_build() {
     fi
     cluster_say "compiling Kubernetes $kubernetes, CoreDNS $coredns and metrics-server $metrics, once (some minutes)"
     mkdir -p "$(dirname "$cache")" && work=$(mktemp -d "$cache.XXXXXX") || return
-    if ! cluster_compile "$modules" "$work" "$kubernetes" >&2; then
+    if ! cluster_compile "$modules" "$modfile" "$work" "$kubernetes" >&2; then
       rm -rf "$work"
       return 1
     fi
@@ -149,14 +165,27 @@ cluster_build() {
   printf '%s\n' "$cache"
 }
 
+# The file of the Kubernetes version that is wanted, in the folder of the modules.
+cluster_modfile() {
+  local version=${STRADDLE_TEST_KUBERNETES-}
+  if [[ -z $version || $(engine_version "$1/go.mod" k8s.io/kubernetes) == "v$version".* ]]; then
+    printf 'go.mod\n'
+  elif [[ -f $1/versions/$version.mod ]]; then
+    printf 'versions/%s.mod\n' "$version"
+  else
+    cluster_say "STRADDLE_TEST_KUBERNETES=$version is none of the versions that tests/cluster has"
+    return 1
+  fi
+}
+
 cluster_compile() {
-  local modules=$1 out=$2 version=$3 flags minor name
+  local modules=$1 modfile=$2 out=$3 version=$4 flags minor name
   minor=${version#v*.}
   flags="-s -w"
   flags+=" -X k8s.io/component-base/version.gitVersion=$version"
   flags+=" -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=${minor%%.*}"
   local build=(env CGO_ENABLED=0 go build -mod=readonly -trimpath)
-  (cd "$modules" && "${build[@]}" -ldflags "$flags" -o "$out/cluster" . && "${build[@]}" -ldflags '-s -w' -o "$out/pod" ./pod) &&
+  (cd "$modules" && "${build[@]}" -modfile "$modfile" -ldflags "$flags" -o "$out/cluster" . && "${build[@]}" -ldflags '-s -w' -o "$out/pod" ./pod) &&
     (cd "$modules/dns" && "${build[@]}" -ldflags '-s -w' -o "$out/coredns" .) &&
     (cd "$modules/metrics" && "${build[@]}" -ldflags '-s -w' -o "$out/metrics-server" sigs.k8s.io/metrics-server/cmd/metrics-server) || return
   # By its own name a program is seen in lists of processes.
@@ -176,6 +205,7 @@ cluster_start() {
     engine_root install --mode 600 --owner "$(id --user)" "$CLUSTER_RUN/keys/admin.kubeconfig" "$CLUSTER_KUBECONFIG" &&
     cluster_configure && cluster_network || return
 
+  cluster_launch docker-registry docker-registry serve "$CLUSTER_RUN/registry.yaml" || return
   local etcd=https://$CLUSTER_ADDRESS:2379 keys=$CLUSTER_RUN/keys
   # What it holds is not kept: it need not be on the disk.
   cluster_launch etcd etcd --name straddle --data-dir "$CLUSTER_RUN/etcd" --logger zap --log-level warn \
@@ -302,6 +332,12 @@ evictionHard: {memory.available: 50Mi, nodefs.available: 1%, imagefs.available: 
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 serializeImagePulls: false
+END
+    cluster_write registry.yaml <<END &&
+version: 0.1
+log: {level: error}
+storage: {filesystem: {rootdirectory: $CLUSTER_DATA/registry}}
+http: {addr: '$CLUSTER_REGISTRY'}
 END
     cluster_write Corefile <<END &&
 .:$CLUSTER_DNS_PORT {

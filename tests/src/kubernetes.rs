@@ -24,7 +24,7 @@ use straddle_core::{
     scope::Scope,
     spec,
 };
-use straddle_eks::{KubernetesConfig, KubernetesOrchestrator};
+use straddle_eks::{Images, KubernetesConfig, KubernetesOrchestrator};
 use tempfile::TempDir;
 use tokio::{
     io::copy_bidirectional,
@@ -32,6 +32,8 @@ use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
+
+use crate::registry;
 
 /// The variable that names the kubeconfig of the cluster under test.
 pub const KUBECONFIG: &str = "STRADDLE_TEST_KUBECONFIG";
@@ -41,6 +43,9 @@ const LOAD: &str = "STRADDLE_TEST_CLUSTER_LOAD";
 
 /// The variable that names the command which starts the cluster's node anew.
 const RESTART: &str = "STRADDLE_TEST_CLUSTER_RESTART";
+
+/// The variable that names a registry which this machine and the nodes reach.
+const REGISTRY: &str = "STRADDLE_TEST_CLUSTER_REGISTRY";
 
 /// The kinds of objects that may belong to an application.
 const KINDS: &str = "deployments,daemonsets,statefulsets,replicasets,jobs,cronjobs,pods,services,configmaps,secrets,persistentvolumeclaims";
@@ -73,7 +78,11 @@ impl Cluster {
     /// Returns what a backend is told to find it.
     #[must_use]
     pub fn config(&self) -> KubernetesConfig {
-        KubernetesConfig { kubeconfig: Some(self.kubeconfig.clone().into()), ..KubernetesConfig::default() }
+        KubernetesConfig {
+            kubeconfig: Some(self.kubeconfig.clone().into()),
+            images: Images::Digest,
+            ..KubernetesConfig::default()
+        }
     }
 
     /// Makes the probe's image known to the cluster, and returns its name.
@@ -195,6 +204,20 @@ impl Witness for Cluster {
     async fn engine(&self) -> Result<String> {
         let version = self.kubectl(&["version", "-o", "json"], None)?;
         Ok(format!("Kubernetes {}", version["serverVersion"]["gitVersion"].as_str().unwrap_or_default()))
+    }
+
+    async fn put_image(&self, name: &str, content: &str) -> Result<String> {
+        let Some(registry) = std::env::var(REGISTRY).ok().filter(|registry| !registry.is_empty()) else {
+            return Err(cannot(format!("{REGISTRY} names no registry")));
+        };
+        let reference = format!("{registry}/{name}:latest");
+        registry::push_probe(&reference, probe::VARIABLE, content).await?;
+        Ok(reference)
+    }
+
+    async fn drop_image(&self, _: &str) -> Result<()> {
+        // It goes with the registry: few of them let images be removed.
+        Ok(())
     }
 
     async fn keep_secret(&self, name: &str, value: &str) -> Result<String> {

@@ -7,4 +7,5 @@ pub mod faults;
 pub mod kubernetes;
 pub mod load;
 pub mod proxy;
+pub mod registry;
 pub mod report;

@@ -7,8 +7,9 @@ use std::{
 
 use serde::Deserialize;
 use straddle_core::error::{Error, ErrorKind, Result};
+use straddle_registry::docker_folder;
 
-use crate::{auth, config::DockerConfig};
+use crate::config::DockerConfig;
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -40,7 +41,7 @@ pub(crate) fn host(config: &DockerConfig) -> Result<String> {
             return Err(error.with_help("keep one of the two"));
         }
         (Some(host), None) => return Ok(host.clone()),
-        (None, Some(context)) => return of_context(auth::folder().as_deref(), context),
+        (None, Some(context)) => return of_context(docker_folder().as_deref(), context),
         (None, None) => {}
     }
     if let Some(host) = variable("DOCKER_HOST") {
@@ -53,7 +54,7 @@ pub(crate) fn host(config: &DockerConfig) -> Result<String> {
         }
         return Ok(host);
     }
-    let folder = auth::folder();
+    let folder = docker_folder();
     if let Some(context) = variable("DOCKER_CONTEXT").or_else(|| current(folder.as_deref()?))
         && context != "default"
     {

@@ -62,7 +62,6 @@
 //! Swarm, autoscaling, schedules, and blue/green, linear or canary deployment: each is answered by a finding. Engines behind TLS and ssh are
 //! reached through a forwarded socket.
 
-mod auth;
 mod backend;
 mod capability;
 mod client;

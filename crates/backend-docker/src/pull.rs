@@ -9,10 +9,9 @@ use straddle_core::{
     error::{Error, ErrorKind, Result},
     event::Event,
 };
+use straddle_registry::Credentials;
 
 use crate::{
-    auth,
-    client::Credentials,
     document::{ImageSource, Pull, TemplateDocument},
     execute::Work,
     explain, parallel, secrets,
@@ -108,12 +107,12 @@ async fn credentials(work: &Work<'_>, image: &str, source: &ImageSource) -> Resu
     match &source.credentials {
         Some(reference) => {
             let text = secrets::text(work.resolver(), reference)?;
-            let parsed = auth::parse(registry, &text);
+            let parsed = Credentials::parse(registry, &text);
             parsed.map(Some).ok_or_else(|| {
                 Error::new(ErrorKind::Invalid, format!("secret {reference} does not hold `user:password`"))
             })
         }
-        None => Ok(auth::find(registry).await),
+        None => Ok(Credentials::find(registry).await),
     }
 }
 

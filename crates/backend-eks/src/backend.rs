@@ -28,7 +28,7 @@ use crate::{
     connect,
     diff::{self, Around, judge},
     error::TERMINATING_HELP,
-    events, exec, execute, facts, labels, lease, logs, names,
+    events, exec, execute, facts, images, labels, lease, logs, names,
     observe::{Live, annotation_of, label_of, moment, number_of},
     platform::KubernetesPlatform,
     run, status,
@@ -137,9 +137,10 @@ impl Orchestrator for KubernetesOrchestrator {
         self.shared.client.place().to_owned()
     }
 
-    async fn facts(&self, _scope: &Scope, _app: Option<&App>) -> Result<Facts> {
+    async fn facts(&self, _scope: &Scope, app: Option<&App>) -> Result<Facts> {
         let version = self.shared.version.get_or_try_init(|| self.shared.client.version());
-        let (version, groups) = try_join!(version, self.shared.groups())?;
+        let images = images::resolved(app, self.shared.config.images);
+        let (version, groups, images) = try_join!(version, self.shared.groups(), images)?;
         let served: Vec<&str> = facts::OPTIONAL
             .iter()
             .filter(|kind| {
@@ -147,7 +148,8 @@ impl Orchestrator for KubernetesOrchestrator {
             })
             .copied()
             .collect();
-        Ok(Facts::observed().with(facts::VERSION, version.as_str()).with(facts::CRDS, served))
+        let facts = Facts::observed().with(facts::VERSION, version.as_str()).with(facts::CRDS, served);
+        Ok(images.into_iter().fold(facts, |facts, (image, digest)| facts.with(&facts::image(image), digest)))
     }
 
     async fn plan(&self, scope: &Scope, intent: &Intent) -> Result<Plan> {
@@ -242,7 +244,7 @@ impl Orchestrator for KubernetesOrchestrator {
                 hash: kept.hash.to_owned(),
                 current: Some(kept.number) == current,
                 failed: annotation_of(kept.object, labels::FAILED).is_some(),
-                images: images(kept.template),
+                images: images::of(kept.template),
                 created: moment(&kept.object["metadata"]["creationTimestamp"]),
             })
             .collect();
@@ -300,12 +302,4 @@ fn untried(desired: &Desired, key: &ResourceKey, error: &Error) -> Finding {
         Some(help) => finding.with_fix(help),
         None => finding,
     }
-}
-
-fn images(template: &serde_json::Value) -> Vec<String> {
-    ["initContainers", "containers"]
-        .iter()
-        .flat_map(|list| template["spec"][list].as_array().into_iter().flatten())
-        .filter_map(|container| container["image"].as_str().map(str::to_owned))
-        .collect()
 }

@@ -35,6 +35,8 @@ pub struct KubernetesConfig {
     pub storage_class: Option<String>,
     /// The External Secrets store (`kind/name`, such as `ClusterSecretStore/aws`) that reads Secrets Manager and Parameter Store.
     pub secret_store: Option<String>,
+    /// What pods are told about their images; the tag where nothing is said.
+    pub images: Images,
 }
 
 impl KubernetesConfig {
@@ -126,6 +128,32 @@ impl FromStr for AwsIdentity {
     }
 }
 
+/// What pods are told about their images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Images {
+    /// The reference as it is written. Each node takes what it stands for when it pulls it; an image that is pushed anew under the same tag
+    /// is [no change for Kubernetes](https://kubernetes.io/docs/concepts/containers/images/#image-pull-policy).
+    #[default]
+    Tag,
+    /// What the reference stands for when a plan is made, as the registry says: `shop/web:1.4.2@sha256:...`. Every pod of a revision runs
+    /// the same image, and one that is pushed anew is a new revision. The registry is asked from this machine, with the login of the
+    /// docker command line; a plan fails where it does not answer. Names without a registry are left as they are.
+    Digest,
+}
+
+impl Images {
+    const ALL: [(&str, Self); 2] = [("digest", Self::Digest), ("tag", Self::Tag)];
+}
+
+impl FromStr for Images {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        one_of("images", text, &Self::ALL)
+    }
+}
+
 fn one_of<T: Copy>(key: &str, text: &str, all: &[(&str, T)]) -> Result<T> {
     let found = all.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
     found.ok_or_else(|| {
@@ -173,11 +201,12 @@ mod tests {
     }
 
     #[test]
-    fn names_of_compute_and_identity() {
+    fn names_of_values() {
         for (name, compute) in Compute::ALL {
             assert_eq!((name.parse::<Compute>().unwrap(), compute.to_string().as_str()), (compute, name));
         }
         assert_eq!("pod_identity".parse::<AwsIdentity>().unwrap(), AwsIdentity::PodIdentity);
+        assert_eq!("digest".parse::<Images>().unwrap(), Images::Digest);
         let error = "ec2".parse::<Compute>().unwrap_err();
         assert_eq!(error.help(), Some("write one of `auto`, `fargate`, `nodes`"));
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `kubernetes.version` | the version of the API server, such as `1.35` |
 //! | `kubernetes.crds` | the kinds that the cluster knows beyond Kubernetes' own, as `group/Kind` (`keda.sh/ScaledObject`) |
+//! | `image:<reference>` | the digest of the image that a reference stands for, where the target says `images = "digest"` |
 //! | `replicas:<service>` | how many replicas a service has now, where an autoscaler decides about it |
 
 use std::collections::BTreeSet;
@@ -24,6 +25,11 @@ pub(crate) const TARGET_GROUP_BINDING: &str = "elbv2.k8s.aws/TargetGroupBinding"
 
 /// Every kind above: a cluster knows them where somebody installed what serves them.
 pub(crate) const OPTIONAL: [&str; 4] = [EXTERNAL_SECRET, SCALED_OBJECT, HTTP_ROUTE, TARGET_GROUP_BINDING];
+
+/// The name of the fact that tells what a reference to an image stands for.
+pub(crate) fn image(reference: &str) -> String {
+    format!("image:{reference}")
+}
 
 /// The name of the fact that tells how many replicas a service has now.
 pub(crate) fn replicas(service: &str) -> String {

@@ -5,7 +5,7 @@
 //!
 //! # What it does not do yet
 //!
-//! Another image under the same tag is not seen. A secret of this machine that changes reaches pods only with another reference to it. Of EKS, it
+//! A secret of this machine that changes reaches pods only with another reference to it. Of EKS, it
 //! neither reads nor makes Fargate profiles and associations of Pod Identity.
 //!
 //! # How many calls it makes
@@ -13,7 +13,7 @@
 //! | Operation | Calls |
 //! |---|---|
 //! | connect | none; 1 to EKS where the cluster is named (up to 3 where it is throttled), and what credentials of AWS need |
-//! | plan | 2 for the version and the API groups, once; 1 for the namespace; 1 list for each kind that is made (18 where nothing is installed); 1 for the lease; 1 dry run for each object that differs from what was applied last, 2 where others hold fields of it |
+//! | plan | 2 for the version and the API groups, once; 2 to 3 to its registry for each image, where the target says `images = "digest"`; 1 for the namespace; 1 list for each kind that is made (18 where nothing is installed); 1 for the lease; 1 dry run for each object that differs from what was applied last, 2 where others hold fields of it |
 //! | fingerprint | 1 for the namespace, 1 list for each kind |
 //! | status | 1 for the namespace, 8 lists; 9 where routes of a Gateway are used |
 //! | a step | 2 for each object; a watch for each of three kinds, which all steps share that wait at the same time |
@@ -32,6 +32,7 @@ mod exec;
 mod execute;
 mod explain;
 mod facts;
+mod images;
 mod labels;
 mod lease;
 mod logs;
@@ -47,5 +48,5 @@ mod status;
 mod translate;
 
 pub use backend::KubernetesOrchestrator;
-pub use config::{AwsIdentity, Compute, KubernetesConfig};
+pub use config::{AwsIdentity, Compute, Images, KubernetesConfig};
 pub use platform::KubernetesPlatform;

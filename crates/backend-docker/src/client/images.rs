@@ -1,7 +1,5 @@
 //! Images: whether they are there, and how they get there.
 
-use std::fmt;
-
 use bollard::{
     auth::DockerCredentials,
     query_parameters::{CreateImageOptionsBuilder, ImportImageOptionsBuilder, ListImagesOptionsBuilder},
@@ -9,40 +7,21 @@ use bollard::{
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use straddle_core::error::Result;
+use straddle_registry::Credentials;
 
 use super::Client;
 use crate::error::{self, optional};
 
-/// A user of a registry.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct Credentials {
-    pub(crate) server: String,
-    pub(crate) username: String,
-    pub(crate) password: String,
-    /// In place of both.
-    pub(crate) identity_token: Option<String>,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials")
-            .field("server", &self.server)
-            .field("username", &self.username)
-            .finish_non_exhaustive()
-    }
-}
-
-impl From<Credentials> for DockerCredentials {
-    fn from(credentials: Credentials) -> Self {
-        let Credentials { server, username, password, identity_token } = credentials;
-        let by_name = identity_token.is_none();
-        Self {
-            username: by_name.then_some(username),
-            password: by_name.then_some(password),
-            identitytoken: identity_token,
-            serveraddress: Some(server),
-            ..Self::default()
-        }
+/// Says who asks, in the engine's words.
+fn docker_credentials(credentials: Credentials) -> DockerCredentials {
+    let Credentials { server, username, password, identity_token } = credentials;
+    let by_name = identity_token.is_none();
+    DockerCredentials {
+        username: by_name.then_some(username),
+        password: by_name.then_some(password),
+        identitytoken: identity_token,
+        serveraddress: Some(server),
+        ..DockerCredentials::default()
     }
 }
 
@@ -83,7 +62,7 @@ impl Client {
         }
         let what = format!("pull image {image}");
         let mut stream =
-            self.docker.create_image(Some(options.build()), None, credentials.map(Into::into)).boxed();
+            self.docker.create_image(Some(options.build()), None, credentials.map(docker_credentials)).boxed();
         while let Some(info) = stream.try_next().await.map_err(|failed| error::engine(&what, failed))? {
             if let (Some(layer), Some(detail)) = (info.id, info.progress_detail) {
                 let bytes = |number: Option<i64>| {

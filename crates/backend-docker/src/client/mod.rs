@@ -20,7 +20,6 @@ use straddle_core::error::{ErrorKind, Result};
 
 pub(crate) use self::{
     containers::archive,
-    images::Credentials,
     streams::{Chunk, ExecCommand, LogQuery},
     types::{Action, EngineVersion, Happened, Inspected, Listed, Owned, State},
 };

@@ -22,7 +22,7 @@ use super::{
     ports, resources,
     secret::{self, Use},
 };
-use crate::names;
+use crate::{facts, names};
 
 /// Translates a container of a pod.
 pub(super) fn container(
@@ -69,7 +69,10 @@ pub(super) fn container(
         registry_credentials,
         logging,
     } = model;
-    native.image = Some(image.to_string());
+    native.image = Some(match around.facts.text(&facts::image(image.as_str())) {
+        Some(digest) if image.digest().is_none() => format!("{image}@{digest}"),
+        _ => image.to_string(),
+    });
     out.map(field.child("image"), &[&place.child("image")]);
     native.command = environment::words(
         out,

@@ -44,7 +44,7 @@ use straddle_core::{
 };
 
 use crate::{
-    AwsIdentity, Compute, KubernetesConfig,
+    AwsIdentity, Compute, Images, KubernetesConfig,
     facts::Cluster,
     labels::{self, Labels},
     names,
@@ -323,6 +323,12 @@ fn notes(around: &Around<'_>) -> Vec<Note> {
             "EFS and EBS volumes need their CSI drivers, and autoscaling by CPU or memory needs metrics-server",
         ),
     ];
+    if around.config.images == Images::Tag {
+        notes.push(Note::new(
+            "kubernetes/image-tag",
+            "an image that is pushed anew under the same tag is no change: `images = \"digest\"` in the target asks the registry",
+        ));
+    }
     if let Some(compute) = around.config.compute {
         notes.extend(notes_of_eks(around, compute));
     }

@@ -331,3 +331,27 @@ fn blanks(value: &Value, path: &str) {
         _ => {}
     }
 }
+
+#[test]
+fn what_a_registry_says_stands_beside_the_tag() {
+    const SPEC: &str = "app: shop\nservices: {web: {image: \"r.example.com/web:1\"}, pinned: {image: \"r.example.com/web:1@sha256:\
+                        1111111111111111111111111111111111111111111111111111111111111111\"}}";
+    let with = |digest: &str| {
+        let known = facts::assumed().with(&facts::image("r.example.com/web:1"), digest);
+        translated_by(SPEC, &known, &KubernetesConfig::default())
+    };
+    let (one, two) = (with("sha256:aa"), with("sha256:bb"));
+    let image = |translation: &Translation, name: &str| {
+        pod(translation, "deployment", name)["containers"][0]["image"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(image(&one, "web"), "r.example.com/web:1@sha256:aa");
+    assert_eq!(image(&two, "web"), "r.example.com/web:1@sha256:bb");
+    assert_eq!(image(&translated(SPEC), "web"), "r.example.com/web:1");
+    assert!(image(&one, "pinned").ends_with(":1@sha256:1111111111111111111111111111111111111111111111111111111111111111"));
+    let hash = |translation: &Translation, name: &str| {
+        let template = &object(translation, "deployment", name)["spec"]["template"];
+        template["metadata"]["annotations"][labels::REVISION].clone()
+    };
+    assert_ne!(hash(&one, "web"), hash(&two, "web"), "another image is no other revision");
+    assert_eq!(hash(&one, "pinned"), hash(&two, "pinned"));
+}

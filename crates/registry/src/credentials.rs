@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    env,
+    env, fmt,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -11,10 +11,65 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 use tokio::{io::AsyncWriteExt, process::Command};
 
-use crate::client::Credentials;
-
 /// What the registry that needs no host is called in the file.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
+
+/// A user of a registry.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// The registry, as the file of the docker command line calls it.
+    pub server: String,
+    /// The name of the user.
+    pub username: String,
+    /// The password.
+    pub password: String,
+    /// What a registry gave in place of both.
+    pub identity_token: Option<String>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("server", &self.server)
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Credentials {
+    /// Finds the credentials for a registry; `None` where the machine is not logged in. `registry` is `None` for the Docker Hub.
+    pub async fn find(registry: Option<&str>) -> Option<Self> {
+        let config = read(&docker_folder()?.join("config.json")).await?;
+        let server = registry.unwrap_or(DOCKER_HUB);
+        let helper = config.cred_helpers.get(server).or(config.creds_store.as_ref());
+        if let Some(helper) = helper
+            && let Some(found) = ask(helper, server).await
+        {
+            return Some(found);
+        }
+        entry(&config, server)
+    }
+
+    /// Reads credentials that a secret holds, `user:password`; `None` where it does not.
+    #[must_use]
+    pub fn parse(registry: Option<&str>, text: &str) -> Option<Self> {
+        let (username, password) = text.split_once(':')?;
+        let server = registry.unwrap_or(DOCKER_HUB).to_owned();
+        Some(Self {
+            server,
+            username: username.to_owned(),
+            password: password.to_owned(),
+            identity_token: None,
+        })
+    }
+}
+
+/// Returns the folder of the docker command line: `DOCKER_CONFIG`, else `~/.docker`.
+#[must_use]
+pub fn docker_folder() -> Option<PathBuf> {
+    let home = || env::home_dir().map(|home| home.join(".docker"));
+    env::var_os("DOCKER_CONFIG").filter(|folder| !folder.is_empty()).map(PathBuf::from).or_else(home)
+}
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -31,8 +86,8 @@ struct Entry {
     identitytoken: Option<String>,
 }
 
-impl std::fmt::Debug for Entry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entry").finish_non_exhaustive()
     }
 }
@@ -42,25 +97,6 @@ impl std::fmt::Debug for Entry {
 struct Answer {
     username: String,
     secret: String,
-}
-
-/// Returns the folder of the docker command line.
-pub(crate) fn folder() -> Option<PathBuf> {
-    let home = || env::home_dir().map(|home| home.join(".docker"));
-    env::var_os("DOCKER_CONFIG").filter(|folder| !folder.is_empty()).map(PathBuf::from).or_else(home)
-}
-
-/// Finds the credentials for a registry; `None` where the machine is not logged in. `registry` is `None` for the Docker Hub.
-pub(crate) async fn find(registry: Option<&str>) -> Option<Credentials> {
-    let config = read(&folder()?.join("config.json")).await?;
-    let server = registry.unwrap_or(DOCKER_HUB);
-    let helper = config.cred_helpers.get(server).or(config.creds_store.as_ref());
-    if let Some(helper) = helper
-        && let Some(found) = ask(helper, server).await
-    {
-        return Some(found);
-    }
-    entry(&config, server)
 }
 
 async fn read(path: &Path) -> Option<ConfigFile> {
@@ -116,18 +152,6 @@ async fn ask(helper: &str, server: &str) -> Option<Credentials> {
         Credentials { server, identity_token: Some(secret), ..Credentials::default() }
     } else {
         Credentials { server, username, password: secret, identity_token: None }
-    })
-}
-
-/// Reads credentials that a secret holds, `user:password`.
-pub(crate) fn parse(registry: Option<&str>, text: &str) -> Option<Credentials> {
-    let (username, password) = text.split_once(':')?;
-    let server = registry.unwrap_or(DOCKER_HUB).to_owned();
-    Some(Credentials {
-        server,
-        username: username.to_owned(),
-        password: password.to_owned(),
-        identity_token: None,
     })
 }
 
