@@ -23,6 +23,7 @@ pub(crate) enum Command {
     Init(commands::init::InitArgs),
     Check(commands::check::CheckArgs),
     Plan(commands::plan::PlanArgs),
+    Render(commands::render::RenderArgs),
     Up(commands::up::UpArgs),
     Status(commands::status::StatusArgs),
     Wait(commands::wait::WaitArgs),

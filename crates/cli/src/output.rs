@@ -401,11 +401,27 @@ impl From<CapabilityRow> for FeatureOutput {
     }
 }
 
-/// `straddle init` and `straddle man --out`: the files that were written.
+/// `straddle init`, `straddle man --out` and `straddle render --out`: the files that were written.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct FilesOutput {
     /// The files, as paths from where you stand.
     pub(crate) files: Vec<String>,
+}
+
+/// `straddle render`: the files in which the target has the application without Straddle.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct RenderOutput {
+    /// The files.
+    pub(crate) files: Vec<RenderedOutput>,
+}
+
+/// A file in the words of an engine.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct RenderedOutput {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its text.
+    pub(crate) text: String,
 }
 
 /// `straddle port-forward`: a line once connections are taken.

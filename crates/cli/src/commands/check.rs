@@ -83,7 +83,8 @@ fn assess(args: &CheckArgs, session: &Session, target: Target, loaded: Loaded) -
     Ok(Checked { target, loaded, facts, translation, unused })
 }
 
-fn live(session: &Session, target: &Target, loaded: &Loaded) -> Result<Facts, Failure> {
+/// Asks the engine of a target.
+pub(super) fn live(session: &Session, target: &Target, loaded: &Loaded) -> Result<Facts, Failure> {
     let mut facts = Facts::default();
     wait_for(async {
         let orchestrator = session.connect(target).await?;

@@ -13,6 +13,7 @@ pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod port_forward;
+pub(crate) mod render;
 pub(crate) mod restart;
 pub(crate) mod rollback;
 pub(crate) mod run;
@@ -77,6 +78,10 @@ pub(crate) fn run(command: Command, place: &PlaceArgs, mut session: Session) -> 
         Command::PortForward(args) => {
             select(args.place.clone().into());
             wait_for(port_forward::run(&args, &session))
+        }
+        Command::Render(args) => {
+            select(args.place.clone().into());
+            render::run(&args, &session)
         }
         Command::Restart(args) => {
             select(args.place.clone().into());

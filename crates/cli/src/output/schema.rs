@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     CapabilitiesOutput, CheckOutput, DoneOutput, ErrorOutput, EventOutput, FilesOutput, ForwardOutput,
-    HistoryOutput, LogOutput, PlanOutput, ProgressOutput, RunOutput, StatusOutput, TargetsOutput,
+    HistoryOutput, LogOutput, PlanOutput, ProgressOutput, RenderOutput, RunOutput, StatusOutput, TargetsOutput,
 };
 
 /// Makes the JSON Schema of all outputs: one definition a command, and the document is one of them.
@@ -23,6 +23,7 @@ pub(crate) fn schema() -> Value {
         of::<LogOutput>(&mut generator),
         of::<PlanOutput>(&mut generator),
         of::<ProgressOutput>(&mut generator),
+        of::<RenderOutput>(&mut generator),
         of::<RunOutput>(&mut generator),
         of::<StatusOutput>(&mut generator),
         of::<TargetsOutput>(&mut generator),

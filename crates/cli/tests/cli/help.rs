@@ -5,10 +5,11 @@ fn the_help_reads_well_to_a_stranger() {
     insta::assert_snapshot!(Bench::new().straddle(["--help"]));
 }
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "init",
     "check",
     "plan",
+    "render",
     "up",
     "status",
     "wait",
