@@ -123,14 +123,14 @@ impl Cluster {
         config.map_err(|error| failed("connect", error))
     }
 
-    /// Connects as somebody else, who shows a token.
+    /// Connects as somebody else: `user` is what a kubeconfig says about a user.
     ///
     /// # Errors
     ///
     /// [`Unavailable`](ErrorKind::Unavailable) where the kubeconfig cannot be used.
-    pub async fn connection_of(&self, token: &str) -> Result<kube::Config> {
+    pub async fn connection_of(&self, user: Value) -> Result<kube::Config> {
         let mut config = self.kubectl(&["config", "view", "--raw", "-o", "json"], None)?;
-        config["users"][0]["user"] = serde_json::json!({"token": token});
+        config["users"][0]["user"] = user;
         let file = Kubeconfig::from_yaml(&config.to_string()).map_err(|error| failed("connect", error))?;
         let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
         config.map_err(|error| failed("connect", error))

@@ -205,7 +205,7 @@ impl From<TargetArgs> for Selection {
 
 /// The commands as the help groups them.
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("From a spec to what runs", &["init", "check", "plan", "up"]),
+    ("From a spec to what runs", &["init", "check", "plan", "up", "render"]),
     ("See what runs", &["status", "wait", "logs", "events", "history"]),
     ("Work with what runs", &["exec", "run", "port-forward", "scale", "restart", "rollback", "down"]),
     ("Know more", &["targets", "capabilities", "schema", "completions", "man"]),

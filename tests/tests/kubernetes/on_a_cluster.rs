@@ -413,6 +413,17 @@ async fn nothing_is_put_into_a_namespace_that_goes() {
 
 /// Connects as a service account that may do what some rules say.
 async fn account(bench: &Bench, name: &str, rules: &Value) -> Arc<dyn Orchestrator> {
+    let token = token(bench, name, rules);
+    connect_as(bench, json!({"token": token})).await
+}
+
+async fn connect_as(bench: &Bench, user: Value) -> Arc<dyn Orchestrator> {
+    let config = bench.ground.cluster.connection_of(user).await.unwrap();
+    bench.ground.backend(kube::Client::try_from(config).unwrap())
+}
+
+/// Makes a service account that may do what some rules say, and a token of it.
+fn token(bench: &Bench, name: &str, rules: &Value) -> String {
     let ground = &bench.ground;
     let role = json!({"apiVersion": "v1", "kind": "List", "items": [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}},
@@ -422,8 +433,7 @@ async fn account(bench: &Bench, name: &str, rules: &Value) -> Arc<dyn Orchestrat
          "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}}]});
     ground.kubectl(&["apply", "-f", "-"], Some(&role.to_string())).unwrap();
     let token = ground.kubectl(&["create", "token", name, "-o", "json"], None).unwrap();
-    let config = ground.cluster.connection_of(token["status"]["token"].as_str().unwrap()).await.unwrap();
-    ground.backend(kube::Client::try_from(config).unwrap())
+    token["status"]["token"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -526,6 +536,61 @@ async fn a_rollout_goes_on_after_the_api_server_was_away_and_ends_where_it_stays
     gate.set_open(true);
     bench.up_with(&*backend, &debug).await.unwrap_or_else(|error| panic!("{error:?}"));
     bench.settled(&debug).await;
+}
+
+/// Service accounts take the place of users here: a token of theirs ends with them, on the next call after the API server has forgotten that it
+/// was good (10 s).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_ends_in_mid_rollout_is_renewed_or_named() {
+    let bench = Bench::new("token").await;
+    let app = |level: &str| {
+        bench.app(&format!(
+            "services: {{web: {{image: PROBE, command: [serve, \"8080\", --ready-after, 20s], env: {{LEVEL: {level}}}, \
+             ports: [{{name: http, port: 8080}}], health: {{http: /healthz, port: http, interval: 1s, start_period: 60s}}, stop: {{grace: 1s, drain: 0s}}}}}}"
+        ))
+    };
+    bench.settle(&app("info")).await;
+    let all = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]);
+    let ends = async |account: &str, level: &str| {
+        until("the rollout begins", || {
+            let web = bench.get("deployment", "web");
+            web["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] == level
+        })
+        .await;
+        bench.ground.kubectl(&["delete", "serviceaccount", account], None).unwrap();
+    };
+
+    // A program makes the tokens, as `aws eks get-token` does, and says when they end: the client asks it again a minute before.
+    let folder = tempfile::tempdir().unwrap();
+    let (made, file) = (folder.path().join("made"), folder.path().join("first"));
+    let (first, second) = (token(&bench, "first", &all), token(&bench, "second", &all));
+    let program = format!(
+        "if [ -e {file} ]; then token={second}; else token={first}; fi; echo >> {made}; touch {file}; printf '{{\"kind\": \"ExecCredential\", \
+         \"apiVersion\": \"client.authentication.k8s.io/v1\", \"status\": {{\"token\": \"%s\", \"expirationTimestamp\": \"%s\"}}}}' \
+         \"$token\" \"$(date -u -d '+65 sec' +%Y-%m-%dT%H:%M:%SZ)\"",
+        file = file.display(),
+        made = made.display(),
+    );
+    let user = json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", program],
+        "interactiveMode": "Never"}});
+    let renewing = connect_as(&bench, user).await;
+    let debug = app("debug");
+    let (done, ()) = tokio::join!(bench.up_with(&*renewing, &debug), ends("first", "debug"));
+    done.unwrap_or_else(|error| panic!("{error:?}"));
+    bench.settled(&debug).await;
+    let made = std::fs::read_to_string(&made).unwrap().lines().count();
+    assert!(made > 1, "the token was made {made} times");
+
+    // One that nobody renews.
+    let info = app("info");
+    let fixed = account(&bench, "third", &all).await;
+    let (done, ()) = tokio::join!(bench.up_with(&*fixed, &info), ends("third", "info"));
+    let error = done.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
+    assert!(error.message().contains("Unauthorized"), "{error:?}");
+    assert!(error.help().unwrap().starts_with("log in to the cluster again"), "{error:?}");
+    bench.up(&info).await.unwrap_or_else(|error| panic!("{error:?}"));
+    bench.settled(&info).await;
 }
 
 /// What can go wrong with a call.
