@@ -40,8 +40,8 @@ pub async fn push_probe(reference: &str, variable: &str, value: &str) -> Result<
 
     // The one provider of cryptography that is compiled; somebody may have chosen it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client =
-        Client::try_from(ClientConfig { protocol: ClientProtocol::Http, ..ClientConfig::default() }).map_err(failed)?;
+    let client = Client::try_from(ClientConfig { protocol: ClientProtocol::Http, ..ClientConfig::default() })
+        .map_err(failed)?;
     let reference: Reference = reference.parse().map_err(failed)?;
     let config = Config::oci_v1(config.to_string(), None);
     client.push(&reference, &layers, config, &RegistryAuth::Anonymous, None).await.map_err(failed)?;

@@ -8,13 +8,14 @@ use std::{
 use straddle_core::{
     error::{Error, ErrorKind, Result},
     event::Event,
+    secret,
 };
 use straddle_registry::Credentials;
 
 use crate::{
     document::{ImageSource, Pull, TemplateDocument},
     execute::Work,
-    explain, parallel, secrets,
+    explain, parallel,
 };
 
 /// How many images are got at once: registries slow down who asks for more.
@@ -106,7 +107,7 @@ async fn credentials(work: &Work<'_>, image: &str, source: &ImageSource) -> Resu
         .filter(|first| first.contains(['.', ':']) || *first == "localhost");
     match &source.credentials {
         Some(reference) => {
-            let text = secrets::text(work.resolver(), reference)?;
+            let text = secret::text(&**work.resolver(), reference)?;
             let parsed = Credentials::parse(registry, &text);
             parsed.map(Some).ok_or_else(|| {
                 Error::new(ErrorKind::Invalid, format!("secret {reference} does not hold `user:password`"))

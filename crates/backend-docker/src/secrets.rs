@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use straddle_core::{
-    error::{Error, ErrorKind, Result},
-    failure::{Cause, Failure},
-    secret::{Mask, Resolver, strip_line_end},
+    error::{Error, Result},
+    failure::Failure,
+    secret::{Mask, Resolver, bytes, text},
 };
 
 use crate::{
@@ -21,9 +21,8 @@ pub(crate) fn resolve(
 ) -> Result<BTreeMap<String, Secrets>> {
     let one = |(name, container): (&String, &ContainerDocument)| {
         let secrets = container_secrets(resolver, container).map_err(|error| {
-            let mut failure = Failure::new(workload, Cause::SecretMissing, error.message().to_owned());
-            failure.container = Some(name.clone());
-            failure.likely = error.help().map(str::to_owned);
+            let failure =
+                Failure { container: Some(name.clone()), ..Failure::missing_secret(workload, &error) };
             Error::rollout(failure).with_source(error)
         })?;
         Ok((name.clone(), secrets))
@@ -35,29 +34,15 @@ fn container_secrets(resolver: &Resolver, container: &ContainerDocument) -> Resu
     let ContainerDocument { secrets, secret_files, logging, .. } = container;
     let mut values = Secrets::default();
     for (name, reference) in secrets {
-        values.env.insert(name.clone(), text(resolver, reference)?);
+        values.env.insert(name.clone(), text(&**resolver, reference)?);
     }
     for (path, reference) in secret_files {
-        values.files.insert(path.clone(), bytes(resolver, reference)?);
+        values.files.insert(path.clone(), bytes(&**resolver, reference)?);
     }
     for (name, reference) in logging.iter().flat_map(|logging| &logging.secret_options) {
-        values.log_options.insert(name.clone(), text(resolver, reference)?);
+        values.log_options.insert(name.clone(), text(&**resolver, reference)?);
     }
     Ok(values)
-}
-
-pub(crate) fn bytes(resolver: &Resolver, reference: &str) -> Result<Vec<u8>> {
-    let parsed = reference.parse().map_err(|_| {
-        Error::new(ErrorKind::Invalid, "the plan holds something else than a reference to a secret")
-    })?;
-    resolver.resolve(&parsed)
-}
-
-/// Returns a value as text; the line end that editors put at the end of a file is not part of it.
-pub(crate) fn text(resolver: &Resolver, reference: &str) -> Result<String> {
-    let text = String::from_utf8(bytes(resolver, reference)?)
-        .map_err(|_| Error::new(ErrorKind::Invalid, format!("secret {reference} is not text")))?;
-    Ok(strip_line_end(&text).to_owned())
 }
 
 /// Hides resolved values of containers in what is shown.
@@ -77,7 +62,7 @@ pub(crate) fn mask_of_templates<'a>(
     let containers = templates.into_iter().flat_map(|template| template.containers.values());
     let references =
         containers.flat_map(|container| container.secrets.values().chain(container.secret_files.values()));
-    let values = references.filter_map(|reference| bytes(resolver, reference).ok());
+    let values = references.filter_map(|reference| bytes(&**resolver, reference).ok());
     values.filter_map(|value| String::from_utf8(value).ok()).collect()
 }
 
@@ -85,10 +70,9 @@ pub(crate) fn mask_of_templates<'a>(
 mod tests {
     use std::sync::Arc;
 
-    use straddle_core::units::SecretRef;
+    use straddle_core::{error::ErrorKind, failure::Cause, secret::SecretResolver, units::SecretRef};
 
     use super::*;
-    use straddle_core::secret::SecretResolver;
 
     #[derive(Debug)]
     struct Fixed;

@@ -4,9 +4,9 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};
 use straddle_core::{
     error::{Error, ErrorKind, Result},
-    failure::{Cause, Failure},
+    failure::Failure,
     scope::Scope,
-    secret::{Mask, Resolver, strip_line_end},
+    secret::{self, Mask, Resolver},
 };
 
 use crate::{
@@ -23,14 +23,12 @@ pub(crate) fn is_generated(object: &Value) -> bool {
 /// Returns the keys of a generated Secret under an annotation, with what each of them refers to.
 pub(crate) fn references(object: &Value, annotation: &str) -> Result<Map<String, Value>> {
     match annotation_of(object, annotation) {
-        Some(references) => serde_json::from_str(references)
-            .map_err(|error| unexpected("references to secrets").with_source(error)),
+        Some(references) => serde_json::from_str(references).map_err(|error| {
+            Error::new(ErrorKind::Invalid, "the plan holds something else than references to secrets")
+                .with_source(error)
+        }),
         None => Ok(Map::new()),
     }
-}
-
-fn unexpected(what: &str) -> Error {
-    Error::new(ErrorKind::Invalid, format!("the plan holds something else than {what}"))
 }
 
 /// Fills the values into a generated Secret; they are in nothing that is shown or kept here. `None` for any other object.
@@ -42,19 +40,14 @@ pub(crate) fn fill(resolver: &Resolver, workload: &str, object: &Value) -> Resul
     for annotation in [REFERENCES, VARIABLES] {
         for (key, reference) in references(object, annotation)? {
             let reference = reference.as_str().unwrap_or_default();
-            let parsed = reference.parse().map_err(|_| unexpected("a reference to a secret"))?;
-            let mut value = resolver.resolve(&parsed).map_err(|error| {
-                let mut failure = Failure::new(workload, Cause::SecretMissing, error.message().to_owned());
-                failure.likely = error.help().map(str::to_owned);
-                Error::rollout(failure).with_source(error)
+            let value = if annotation == VARIABLES {
+                secret::text(&**resolver, reference).map(String::into_bytes)
+            } else {
+                secret::bytes(&**resolver, reference)
+            };
+            let value = value.map_err(|error| {
+                Error::rollout(Failure::missing_secret(workload, &error)).with_source(error)
             })?;
-            if annotation == VARIABLES {
-                let text = std::str::from_utf8(&value).map_err(|_| {
-                    Error::new(ErrorKind::Invalid, format!("secret {reference} is not text"))
-                        .with_help("put it into a file with `secret_files`")
-                })?;
-                value = strip_line_end(text).as_bytes().to_vec();
-            }
             data.insert(key, json!(BASE64_STANDARD.encode(value)));
         }
     }
@@ -83,7 +76,7 @@ pub(crate) async fn mask(client: &Client, scope: &Scope, namespace: &str) -> Mas
 mod tests {
     use std::sync::Arc;
 
-    use straddle_core::{secret::SecretResolver, units::SecretRef};
+    use straddle_core::{failure::Cause, secret::SecretResolver, units::SecretRef};
 
     use super::*;
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Error;
+
 /// The cause of a failed rollout or run, in the engine-independent words that a user acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -91,6 +93,13 @@ impl Failure {
             likely: None,
             rolled_back: None,
         }
+    }
+
+    /// Makes the failure of a secret that could not be had, of the error that says why.
+    #[must_use]
+    pub fn missing_secret(workload: impl Into<String>, error: &Error) -> Self {
+        let likely = error.help().map(str::to_owned);
+        Self { likely, ..Self::new(workload, Cause::SecretMissing, error.message()) }
     }
 
     /// Returns whether waiting cannot heal it, so that its first sight decides.

@@ -65,10 +65,33 @@ impl SecretResolver for LocalSecrets {
 /// How a secret resolver is shared.
 pub type Resolver = Arc<dyn SecretResolver>;
 
-/// Returns a text without the line end that editors put at the end of a file: it is not part of a secret that becomes a variable.
-#[must_use]
-pub fn strip_line_end(text: &str) -> &str {
-    text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text))
+/// Returns the value of a reference that a native document holds.
+///
+/// # Errors
+///
+/// [`Invalid`](ErrorKind::Invalid) for what is no reference, and those of [`SecretResolver::resolve`].
+pub fn bytes(resolver: &dyn SecretResolver, reference: &str) -> Result<Vec<u8>> {
+    let parsed = reference.parse().map_err(|_| {
+        Error::new(ErrorKind::Invalid, "the plan holds something else than a reference to a secret")
+    })?;
+    resolver.resolve(&parsed)
+}
+
+/// Returns the value of a reference as the text of a variable, without the line end that editors put at the end of a file.
+///
+/// # Errors
+///
+/// Those of [`bytes`], and [`Invalid`](ErrorKind::Invalid) for a value that is not text.
+pub fn text(resolver: &dyn SecretResolver, reference: &str) -> Result<String> {
+    let text = String::from_utf8(bytes(resolver, reference)?).map_err(|_| {
+        // What is not text is in the error as well: it is no source.
+        Error::new(ErrorKind::Invalid, format!("secret {reference} is not text"))
+            .with_help("put it into a file with `secret_files`")
+    })?;
+    Ok(text
+        .strip_suffix('\n')
+        .map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text))
+        .to_owned())
 }
 
 /// Shorter values are not hidden: what is left of the text would not be readable, and they are no secrets.

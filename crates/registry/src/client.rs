@@ -277,8 +277,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_registry_that_gives_tokens() {
-        let realm =
-            "www-authenticate: Bearer realm=\"http://HERE/token\",service=\"registry.example.com\"\n";
+        let realm = "www-authenticate: Bearer realm=\"http://HERE/token\",service=\"registry.example.com\"\n";
         let (address, asked) = registry(vec![
             answer("401 Unauthorized", realm, ""),
             answer("200 OK", "content-type: application/json\n", r#"{"token": "t0ken"}"#),

@@ -17,13 +17,7 @@ use kube::{
     core::GroupVersionKind,
 };
 use serde_json::Value;
-use straddle_core::{
-    model::AppSpec,
-    orchestrator::Orchestrator,
-    plan::Intent,
-    scope::Scope,
-    spec,
-};
+use straddle_core::{model::AppSpec, orchestrator::Orchestrator, plan::Intent, scope::Scope, spec};
 use straddle_eks::{KubernetesConfig, KubernetesOrchestrator};
 use straddle_tests::kubernetes::Tap;
 use tokio::process::Command as Process;
@@ -159,10 +153,12 @@ fn is_complete(deployment: &DynamicObject) -> bool {
 }
 
 async fn calls(client: Client, file: &str) -> Done {
-    let read: AppSpec = spec::from_yaml(&fs::read_to_string(file)?).map_err(|problems| problems.to_string())?;
+    let read: AppSpec =
+        spec::from_yaml(&fs::read_to_string(file)?).map_err(|problems| problems.to_string())?;
     let app = read.check().map_err(|violations| violations.to_string())?;
     let tap = Tap::default();
-    let backend = KubernetesOrchestrator::from_client(tap.before(client), "bench", KubernetesConfig::default());
+    let backend =
+        KubernetesOrchestrator::from_client(tap.before(client), "bench", KubernetesConfig::default());
     let scope = Scope::new(&app.app);
     let plan = backend.plan(&scope, &Intent::Apply { app: Box::new(app), only: Vec::new() }).await?;
     let calls = tap.take();

@@ -61,8 +61,10 @@ impl Client {
             options = options.platform(platform);
         }
         let what = format!("pull image {image}");
-        let mut stream =
-            self.docker.create_image(Some(options.build()), None, credentials.map(docker_credentials)).boxed();
+        let mut stream = self
+            .docker
+            .create_image(Some(options.build()), None, credentials.map(docker_credentials))
+            .boxed();
         while let Some(info) = stream.try_next().await.map_err(|failed| error::engine(&what, failed))? {
             if let (Some(layer), Some(detail)) = (info.id, info.progress_detail) {
                 let bytes = |number: Option<i64>| {

@@ -68,7 +68,8 @@ fn print(files: Vec<Artefact>, session: &Session) -> Result<(), Failure> {
 }
 
 fn write(files: &[Artefact], folder: &str, session: &Session) -> Result<(), Failure> {
-    let unwritable = |name: &str, error: &std::io::Error| Failure::usage(format!("{name} cannot be written: {error}"));
+    let unwritable =
+        |name: &str, error: &std::io::Error| Failure::usage(format!("{name} cannot be written: {error}"));
     let path = session.folder.join(folder);
     fs::create_dir_all(&path).map_err(|error| unwritable(folder, &error))?;
     let mut written = Vec::new();

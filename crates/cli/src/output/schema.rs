@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::{
     CapabilitiesOutput, CheckOutput, DoneOutput, ErrorOutput, EventOutput, FilesOutput, ForwardOutput,
-    HistoryOutput, LogOutput, PlanOutput, ProgressOutput, RenderOutput, RunOutput, StatusOutput, TargetsOutput,
+    HistoryOutput, LogOutput, PlanOutput, ProgressOutput, RenderOutput, RunOutput, StatusOutput,
+    TargetsOutput,
 };
 
 /// Makes the JSON Schema of all outputs: one definition a command, and the document is one of them.

@@ -14,7 +14,10 @@ const SETTINGS: &[Setting] = &[
     Setting { key: "compute", about: "what runs the pods on EKS: nodes, fargate or auto" },
     Setting { key: "context", about: "the context of the kubeconfig" },
     Setting { key: "gateway", about: "the Gateway (namespace/name) that HTTP routes are attached to" },
-    Setting { key: "images", about: "what pods are told about their images: tag, or digest (asks the registry)" },
+    Setting {
+        key: "images",
+        about: "what pods are told about their images: tag, or digest (asks the registry)",
+    },
     Setting { key: "ingress_class", about: "the class of Ingress objects" },
     Setting { key: "kubeconfig", about: "the kubeconfig file" },
     Setting { key: "namespace", about: "a namespace that is there already" },

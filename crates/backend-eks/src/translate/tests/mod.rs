@@ -347,7 +347,10 @@ fn what_a_registry_says_stands_beside_the_tag() {
     assert_eq!(image(&one, "web"), "r.example.com/web:1@sha256:aa");
     assert_eq!(image(&two, "web"), "r.example.com/web:1@sha256:bb");
     assert_eq!(image(&translated(SPEC), "web"), "r.example.com/web:1");
-    assert!(image(&one, "pinned").ends_with(":1@sha256:1111111111111111111111111111111111111111111111111111111111111111"));
+    assert!(
+        image(&one, "pinned")
+            .ends_with(":1@sha256:1111111111111111111111111111111111111111111111111111111111111111")
+    );
     let hash = |translation: &Translation, name: &str| {
         let template = &object(translation, "deployment", name)["spec"]["template"];
         template["metadata"]["annotations"][labels::REVISION].clone()
