@@ -58,26 +58,43 @@ impl Client {
 
     /// Asks a container to stop, and kills it when its time is over; one that is stopped or gone is no error.
     pub(crate) async fn stop(&self, id: &str, grace: Duration) -> Result<()> {
+        match self.stop_once(id, grace).await {
+            Err(missing) if self.is_there_after(id, &missing).await? => gone(self.stop_once(id, grace).await),
+            stopped => gone(stopped),
+        }
+    }
+
+    async fn stop_once(&self, id: &str, grace: Duration) -> Result<()> {
         let seconds = i32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
         let options = StopContainerOptionsBuilder::default().t(seconds).build();
         let docker = self.docker.clone().with_timeout(grace + STOP_MARGIN);
-        gone(
-            docker
-                .stop_container(id, Some(options))
-                .await
-                .map_err(|failed| error::engine("stop the container", failed)),
-        )
+        let stopped = docker.stop_container(id, Some(options)).await;
+        stopped.map_err(|failed| error::engine("stop the container", failed))
     }
 
     /// Removes a container, running or not, with its volumes without a name; once it returns, nothing of it is left.
     pub(crate) async fn remove(&self, id: &str) -> Result<()> {
-        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        let removed = self.docker.remove_container(id, Some(options)).await;
-        match removed.map_err(|failed| error::engine("remove the container", failed)) {
+        let removed = match self.remove_once(id).await {
+            Err(missing) if self.is_there_after(id, &missing).await? => self.remove_once(id).await,
+            removed => removed,
+        };
+        match removed {
             // Another call removes it, maybe one of a command that was killed.
             Err(going) if error::is_going(&going) => self.await_gone(id, going).await,
             other => gone(other),
         }
+    }
+
+    async fn remove_once(&self, id: &str) -> Result<()> {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        let removed = self.docker.remove_container(id, Some(options)).await;
+        removed.map_err(|failed| error::engine("remove the container", failed))
+    }
+
+    /// Returns whether a container is there that a call did not find: what stands between us and the engine may have answered, and nobody
+    /// looks again at what counts as gone.
+    async fn is_there_after(&self, id: &str, failed: &Error) -> Result<bool> {
+        Ok(failed.kind() == ErrorKind::NotFound && self.inspect(id).await?.is_some())
     }
 
     async fn await_gone(&self, id: &str, going: Error) -> Result<()> {
