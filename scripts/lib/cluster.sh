@@ -398,6 +398,14 @@ endpoints:
 - {addresses: [$CLUSTER_ADDRESS], conditions: {ready: true}}
 ports:
 - {name: https, port: $CLUSTER_METRICS_PORT, protocol: TCP}
+---
+# What Kubernetes 1.33 looks at to find a part of the API.
+apiVersion: v1
+kind: Endpoints
+metadata: {name: metrics-server, namespace: kube-system, labels: {endpointslice.kubernetes.io/skip-mirror: "true"}}
+subsets:
+- addresses: [{ip: $CLUSTER_ADDRESS}]
+  ports: [{name: https, port: $CLUSTER_METRICS_PORT, protocol: TCP}]
 END
     cluster_write metrics.yaml <<END
 apiVersion: apiregistration.k8s.io/v1

@@ -23,8 +23,8 @@ fn failed(why: impl std::fmt::Display) -> Error {
 pub async fn push_probe(reference: &str, variable: &str, value: &str) -> Result<()> {
     let architecture = probe::Architecture::from_name(std::env::consts::ARCH);
     let archive = architecture.and_then(probe::image_tar);
-    let files = unpacked(&archive.ok_or_else(|| failed("there is none for this architecture"))?)
-        .map_err(|error| failed(error))?;
+    let files =
+        unpacked(&archive.ok_or_else(|| failed("there is none for this architecture"))?).map_err(failed)?;
     let file = |name: &Value| {
         let name = name.as_str().unwrap_or_default();
         files.get(name).ok_or_else(|| failed(format!("the archive has no file `{name}`")))

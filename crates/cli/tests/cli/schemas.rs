@@ -61,8 +61,8 @@ fn every_document_fits_the_schema() {
         fits(&serde_json::from_str(line).unwrap(), "EventOutput");
     }
     fits(&json(&["init", "other.yaml"]), "FilesOutput");
-    fits(&json(&["render", "-t", "kubernetes"]), "RenderOutput");
-    fits(&json(&["render", "-t", "kubernetes", "--out", "files"]), "FilesOutput");
+    fits(&json(&["render"]), "RenderOutput");
+    fits(&json(&["render", "--out", "files"]), "FilesOutput");
     let failed = bench.straddle(["logs", "nobody", "-o", "json"]);
     fits(&serde_json::from_str(&failed.stderr).unwrap(), "ErrorOutput");
 }
