@@ -53,8 +53,8 @@ pub(crate) async fn run(
         is_task || kind == NAMESPACE.name || kind == "PersistentVolumeClaim"
     });
     let needed: Vec<Value> = needed.map(|resource| resource.document.clone()).collect();
-    apply_all(&work, &needed).await?;
-    apply_all(&work, &[job]).await?;
+    apply_all(&work, &needed, None).await?;
+    apply_all(&work, &[job], None).await?;
 
     let timeout = request.timeout.or_else(|| own_timeout(&request));
     let ended = match timeout {

@@ -1,4 +1,5 @@
 //! What `straddle render` prints for the engines that it comes with; none of them is asked.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::{fs, process::Command};
 
@@ -30,5 +31,8 @@ fn a_compose_file_for_docker() {
 fn manifests_for_kubernetes() {
     let file = rendered("kubernetes");
     assert!(file.contains("kind: Deployment\n") && file.contains("kind: Service\n"), "{file}");
-    assert!(file.contains("create secret generic web-secrets-"), "the Secret has no command that makes it: {file}");
+    assert!(
+        file.contains("create secret generic web-secrets-"),
+        "the Secret has no command that makes it: {file}"
+    );
 }

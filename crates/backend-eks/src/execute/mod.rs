@@ -91,7 +91,7 @@ pub(crate) async fn step(shared: &Shared, plan: &Plan, step: &Step, context: &Co
         (NAMESPACE_STEP | VOLUME | OBJECTS | TASK, _) => {
             let bundle = bundle()?;
             objects::remove_all(&work, &bundle.replaced).await?;
-            objects::apply_all(&work, &bundle.objects).await?;
+            objects::apply_all(&work, &bundle.objects, None).await?;
             objects::remove_all(&work, &bundle.gone).await?;
             Ok("made".to_owned())
         }

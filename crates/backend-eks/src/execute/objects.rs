@@ -32,23 +32,40 @@ const LOOKED_FOR: [Kind; 7] = [
     kinds::POD,
 ];
 
-/// Applies objects, those of one kind side by side, one kind after the other; returns what the API server made of the last one.
-pub(crate) async fn apply_all(work: &Work<'_>, objects: &[Value]) -> Result<Option<Value>> {
+/// What somebody has just looked for by its kind and name, and found or not.
+pub(crate) struct Looked<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) name: &'a str,
+    pub(crate) found: Option<&'a Value>,
+}
+
+/// Applies objects, those of one kind side by side, one kind after the other; returns what the API server made of the last one. What was
+/// looked for already is not looked for again.
+pub(crate) async fn apply_all(
+    work: &Work<'_>,
+    objects: &[Value],
+    looked: Option<&Looked<'_>>,
+) -> Result<Option<Value>> {
     let mut last = None;
     for same in objects.chunk_by(|one, other| one["kind"] == other["kind"]) {
-        last = try_join_all(same.iter().map(|object| apply(work, object))).await?.pop();
+        last = try_join_all(same.iter().map(|object| apply(work, object, looked))).await?.pop();
     }
     Ok(last)
 }
 
 /// Applies one object, unless one of this name belongs to somebody else.
-async fn apply(work: &Work<'_>, object: &Value) -> Result<Value> {
+async fn apply(work: &Work<'_>, object: &Value, looked: Option<&Looked<'_>>) -> Result<Value> {
     let (kind, name) = client::identity(object)?;
     let filled = secrets::fill(work.resolver(), work.name, object)?;
     // Applying takes over what is there, so that whose it is has to be known first.
-    if let Some(found) = work.client().get(kind, &work.namespace, &name).await?
-        && !is_ours(work.scope, &found)
-    {
+    let is_foreign = match looked.filter(|looked| looked.kind == kind && looked.name == name) {
+        Some(looked) => looked.found.is_some_and(|found| !is_ours(work.scope, found)),
+        None => {
+            let found = work.client().get(kind, &work.namespace, &name).await?;
+            found.is_some_and(|found| !is_ours(work.scope, &found))
+        }
+    };
+    if is_foreign {
         return Err(Error::new(
             ErrorKind::Conflict,
             format!("{} {name} is there already, and not made by Straddle for this application", kind.name),

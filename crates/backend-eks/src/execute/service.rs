@@ -12,7 +12,8 @@ use straddle_core::{
 };
 
 use super::{
-    Work, objects,
+    Work,
+    objects::{self, Looked},
     rollout::{self, Goal},
 };
 use crate::{
@@ -32,19 +33,21 @@ const DEADLINE: Duration = Duration::from_secs(600);
 
 /// Applies what a service is made of, and waits until it is so.
 pub(super) async fn deploy(work: &Work<'_>, bundle: &Bundle) -> Result<String> {
-    let before = match main_of(&bundle.objects) {
+    let main = main_of(&bundle.objects);
+    let before = match main {
         Some((kind, name, _)) => work.client().get(kind, &work.namespace, name).await?,
         None => None,
     };
+    let looked = main.map(|(kind, name, _)| Looked { kind, name, found: before.as_ref() });
     objects::remove_all(work, &bundle.replaced).await?;
     let handed = hand_over(work, bundle, before.as_ref()).await?;
+    let made = objects::apply_all(work, &bundle.objects, looked.as_ref()).await?;
     let before = before.as_ref().and_then(|object| applied(object, STRADDLE));
-    let made = objects::apply_all(work, &bundle.objects).await?;
-    if let (true, Some((kind, name, _))) = (handed, main_of(&bundle.objects)) {
+    if let (true, Some((kind, name, _))) = (handed, main) {
         work.client().hold_replicas(kind, &work.namespace, name, None).await?;
     }
     objects::remove_all(work, &bundle.gone).await?;
-    let Some((kind, name, main)) = main_of(&bundle.objects) else { return Ok("made".to_owned()) };
+    let Some((kind, name, main)) = main else { return Ok("made".to_owned()) };
     // Where nothing ran and nothing is to run, there is nothing to wait for.
     if before.is_none() && main["spec"]["replicas"] == 0 {
         return Ok("0/0 healthy".to_owned());

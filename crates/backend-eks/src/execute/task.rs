@@ -45,7 +45,7 @@ pub(crate) struct Ran {
 pub(super) async fn run_step(work: &Work<'_>, bundle: &Bundle) -> Result<String> {
     objects::remove_all(work, &bundle.replaced).await?;
     gone_first(work, bundle).await?;
-    objects::apply_all(work, &bundle.objects).await?;
+    objects::apply_all(work, &bundle.objects, None).await?;
     let Some(job) = bundle.objects.iter().find(|object| object["kind"] == JOB.name) else {
         return Ok("made".to_owned());
     };
