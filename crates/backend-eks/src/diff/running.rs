@@ -199,3 +199,39 @@ pub(crate) fn remove(live: &Live, namespace: Option<&str>, volumes: bool, only: 
     }
     Ok(steps)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::client::kinds::DEPLOYMENT;
+
+    fn template(number: &str, image: &str) -> Value {
+        json!({
+            "metadata": {"annotations": {labels::REVISION: number, labels::HASH: image}, "labels": {"pod-template-hash": "5d7c"}},
+            "spec": {"containers": [{"name": "web", "image": image, "ofLater": {"mode": "Unheard"}}]},
+        })
+    }
+
+    /// What an API server of a later version adds, in a field or as a value, passes through.
+    #[test]
+    fn a_field_that_nobody_knows_here_comes_back_with_its_revision() {
+        let mine = json!([{"manager": labels::STRADDLE, "operation": "Apply", "fieldsV1": {"f:spec": {"f:template": {}}}}]);
+        let labels = json!({labels::SERVICE: "web"});
+        let metadata =
+            |name: &str| json!({"name": name, "uid": name, "labels": labels, "managedFields": mine});
+        let web = json!({"kind": "Deployment", "metadata": metadata("web"), "spec": {"template": template("2", "a:2")},
+            "status": {"conditions": [{"type": "OfLater", "status": "Perhaps"}]}});
+        let set = |number: &str, image: &str| json!({"metadata": metadata(image), "spec": {"template": template(number, image)}});
+        let live = Live {
+            objects: [((DEPLOYMENT, "web".to_owned()), web)].into(),
+            replica_sets: vec![set("1", "a:1"), set("2", "a:2")],
+            ..Live::default()
+        };
+        let steps = rollback(&live, "web", None).unwrap();
+        let payload = steps.steps[0].payload.to_string();
+        assert!(payload.contains(r#""image":"a:1","ofLater":{"mode":"Unheard"}"#), "{payload}");
+        assert!(!payload.contains("pod-template-hash"), "{payload}");
+    }
+}

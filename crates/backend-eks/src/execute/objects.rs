@@ -104,19 +104,33 @@ pub(super) async fn remove_namespace(work: &Work<'_>) -> Result<String> {
         }
     }
     client.delete(NAMESPACE, "", &work.namespace, found["metadata"]["uid"].as_str()).await?;
-    until_gone(work, NAMESPACE, None).await?;
+    until_gone(work, NAMESPACE, None, |_| true).await?;
     Ok("removed".to_owned())
 }
 
 /// Removes the objects of a service or task, and waits until its last pod has ended.
 pub(super) async fn remove_workload(work: &Work<'_>, key: &'static str, gone: &[Gone]) -> Result<String> {
     remove_all(work, gone).await?;
-    until_gone(work, kinds::POD, Some((key, names::label(work.name)))).await?;
+    until_gone(work, kinds::POD, Some((key, names::label(work.name))), |_| true).await?;
     Ok("removed".to_owned())
 }
 
-/// Waits until no object of a kind is left, or none of a part of the application.
-async fn until_gone(work: &Work<'_>, kind: Kind, part: Part) -> Result<()> {
+/// Waits until what was removed is gone, so that its name is free.
+pub(super) async fn until_replaced(work: &Work<'_>, removed: &[Gone]) -> Result<()> {
+    for gone in removed {
+        let kind = kinds::named(&gone.kind)?;
+        until_gone(work, kind, None, |object| object["metadata"]["uid"] == gone.uid.as_str()).await?;
+    }
+    Ok(())
+}
+
+/// Waits until no object of a kind is left that is meant, or none of a part of the application.
+async fn until_gone(
+    work: &Work<'_>,
+    kind: Kind,
+    part: Part,
+    is_meant: impl Fn(&Value) -> bool,
+) -> Result<()> {
     let (namespace, labels) = (work.namespace.clone(), labels::selector(work.scope));
     let mut watch = work.client().follow_parts(vec![(Topic { kind, namespace, labels, fields: "" }, part)]);
     let mut left = BTreeSet::new();
@@ -136,10 +150,15 @@ async fn until_gone(work: &Work<'_>, kind: Kind, part: Part) -> Result<()> {
         };
         match change {
             Some(Change::Listed(_, found)) => {
-                left = found.iter().map(|one| client::name(one).to_owned()).collect();
+                left = found
+                    .iter()
+                    .filter(|one| is_meant(one))
+                    .map(|one| client::name(one).to_owned())
+                    .collect();
             }
-            Some(Change::Put(_, one)) => drop(left.insert(client::name(&one).to_owned())),
-            Some(Change::Gone(_, one)) => drop(left.remove(client::name(&one))),
+            Some(Change::Put(_, one)) if is_meant(&one) => drop(left.insert(client::name(&one).to_owned())),
+            Some(Change::Gone(_, one)) if is_meant(&one) => drop(left.remove(client::name(&one))),
+            Some(Change::Put(..) | Change::Gone(..)) => {}
             Some(Change::Failed(error)) => return Err(error),
             None => return Ok(()),
         }

@@ -44,7 +44,7 @@ pub(crate) struct Ran {
 /// Runs a task that others wait for.
 pub(super) async fn run_step(work: &Work<'_>, bundle: &Bundle) -> Result<String> {
     objects::remove_all(work, &bundle.replaced).await?;
-    gone_first(work, bundle).await?;
+    objects::until_replaced(work, &bundle.replaced).await?;
     objects::apply_all(work, &bundle.objects, None).await?;
     let Some(job) = bundle.objects.iter().find(|object| object["kind"] == JOB.name) else {
         return Ok("made".to_owned());
@@ -57,20 +57,6 @@ pub(super) async fn run_step(work: &Work<'_>, bundle: &Bundle) -> Result<String>
             Ok(format!("exit {}", ran.exit_code))
         }
     }
-}
-
-/// Waits until what was removed is gone: its name is free then.
-async fn gone_first(work: &Work<'_>, bundle: &Bundle) -> Result<()> {
-    for gone in &bundle.replaced {
-        let kind = client::kinds::named(&gone.kind)?;
-        while let Some(found) = work.client().get(kind, &work.namespace, &gone.name).await? {
-            if found["metadata"]["uid"].as_str() != Some(gone.uid.as_str()) {
-                break;
-            }
-            work.clock().sleep(std::time::Duration::from_millis(100)).await;
-        }
-    }
-    Ok(())
 }
 
 /// Follows a Job to its end.

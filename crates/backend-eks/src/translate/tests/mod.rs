@@ -342,7 +342,7 @@ fn what_a_registry_says_stands_beside_the_tag() {
     };
     let (one, two) = (with("sha256:aa"), with("sha256:bb"));
     let image = |translation: &Translation, name: &str| {
-        pod(translation, "deployment", name)["containers"][0]["image"].as_str().unwrap().to_owned()
+        pod(translation, "Deployment", name)["containers"][0]["image"].as_str().unwrap().to_owned()
     };
     assert_eq!(image(&one, "web"), "r.example.com/web:1@sha256:aa");
     assert_eq!(image(&two, "web"), "r.example.com/web:1@sha256:bb");
@@ -352,8 +352,8 @@ fn what_a_registry_says_stands_beside_the_tag() {
             .ends_with(":1@sha256:1111111111111111111111111111111111111111111111111111111111111111")
     );
     let hash = |translation: &Translation, name: &str| {
-        let template = &object(translation, "deployment", name)["spec"]["template"];
-        template["metadata"]["annotations"][labels::REVISION].clone()
+        let template = &object(translation, "Deployment", name)["spec"]["template"];
+        template["metadata"]["annotations"][labels::HASH].clone()
     };
     assert_ne!(hash(&one, "web"), hash(&two, "web"), "another image is no other revision");
     assert_eq!(hash(&one, "pinned"), hash(&two, "pinned"));
