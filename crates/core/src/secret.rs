@@ -81,7 +81,7 @@ pub fn bytes(resolver: &dyn SecretResolver, reference: &str) -> Result<Vec<u8>> 
 ///
 /// # Errors
 ///
-/// Those of [`bytes`], and [`Invalid`](ErrorKind::Invalid) for a value that is not text.
+/// Those of [`bytes()`], and [`Invalid`](ErrorKind::Invalid) for a value that is not text.
 pub fn text(resolver: &dyn SecretResolver, reference: &str) -> Result<String> {
     let text = String::from_utf8(bytes(resolver, reference)?).map_err(|_| {
         // What is not text is in the error as well: it is no source.
