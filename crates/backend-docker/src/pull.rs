@@ -9,6 +9,7 @@ use straddle_core::{
     error::{Error, ErrorKind, Result},
     event::Event,
     secret,
+    units::ImageRef,
 };
 use straddle_registry::Credentials;
 
@@ -101,13 +102,11 @@ async fn one(work: &Work<'_>, wanted: &Wanted<'_>, source: &ImageSource) -> Resu
 }
 
 async fn credentials(work: &Work<'_>, image: &str, source: &ImageSource) -> Result<Option<Credentials>> {
-    let registry = image
-        .split_once('/')
-        .map(|(first, _)| first)
-        .filter(|first| first.contains(['.', ':']) || *first == "localhost");
+    let image = image.parse::<ImageRef>().ok();
+    let registry = image.as_ref().and_then(ImageRef::registry);
     match &source.credentials {
         Some(reference) => {
-            let text = secret::text(&**work.resolver(), reference)?;
+            let text = secret::text(work.resolver(), reference)?;
             let parsed = Credentials::parse(registry, &text);
             parsed.map(Some).ok_or_else(|| {
                 Error::new(ErrorKind::Invalid, format!("secret {reference} does not hold `user:password`"))

@@ -34,13 +34,13 @@ fn container_secrets(resolver: &Resolver, container: &ContainerDocument) -> Resu
     let ContainerDocument { secrets, secret_files, logging, .. } = container;
     let mut values = Secrets::default();
     for (name, reference) in secrets {
-        values.env.insert(name.clone(), text(&**resolver, reference)?);
+        values.env.insert(name.clone(), text(resolver, reference)?);
     }
     for (path, reference) in secret_files {
-        values.files.insert(path.clone(), bytes(&**resolver, reference)?);
+        values.files.insert(path.clone(), bytes(resolver, reference)?);
     }
     for (name, reference) in logging.iter().flat_map(|logging| &logging.secret_options) {
-        values.log_options.insert(name.clone(), text(&**resolver, reference)?);
+        values.log_options.insert(name.clone(), text(resolver, reference)?);
     }
     Ok(values)
 }
@@ -62,7 +62,7 @@ pub(crate) fn mask_of_templates<'a>(
     let containers = templates.into_iter().flat_map(|template| template.containers.values());
     let references =
         containers.flat_map(|container| container.secrets.values().chain(container.secret_files.values()));
-    let values = references.filter_map(|reference| bytes(&**resolver, reference).ok());
+    let values = references.filter_map(|reference| bytes(resolver, reference).ok());
     values.filter_map(|value| String::from_utf8(value).ok()).collect()
 }
 

@@ -41,9 +41,9 @@ pub(crate) fn fill(resolver: &Resolver, workload: &str, object: &Value) -> Resul
         for (key, reference) in references(object, annotation)? {
             let reference = reference.as_str().unwrap_or_default();
             let value = if annotation == VARIABLES {
-                secret::text(&**resolver, reference).map(String::into_bytes)
+                secret::text(resolver, reference).map(String::into_bytes)
             } else {
-                secret::bytes(&**resolver, reference)
+                secret::bytes(resolver, reference)
             };
             let value = value.map_err(|error| {
                 Error::rollout(Failure::missing_secret(workload, &error)).with_source(error)

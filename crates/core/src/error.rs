@@ -194,6 +194,16 @@ impl Error {
     }
 }
 
+/// Returns the innermost reason of a failure, on one line: those around it often say only that something failed.
+#[must_use]
+pub fn innermost(error: &dyn StdError) -> String {
+    let mut last = error;
+    while let Some(next) = last.source() {
+        last = next;
+    }
+    last.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)

@@ -70,7 +70,7 @@ pub type Resolver = Arc<dyn SecretResolver>;
 /// # Errors
 ///
 /// [`Invalid`](ErrorKind::Invalid) for what is no reference, and those of [`SecretResolver::resolve`].
-pub fn bytes(resolver: &dyn SecretResolver, reference: &str) -> Result<Vec<u8>> {
+pub fn bytes(resolver: &Resolver, reference: &str) -> Result<Vec<u8>> {
     let parsed = reference.parse().map_err(|_| {
         Error::new(ErrorKind::Invalid, "the plan holds something else than a reference to a secret")
     })?;
@@ -82,7 +82,7 @@ pub fn bytes(resolver: &dyn SecretResolver, reference: &str) -> Result<Vec<u8>> 
 /// # Errors
 ///
 /// Those of [`bytes()`], and [`Invalid`](ErrorKind::Invalid) for a value that is not text.
-pub fn text(resolver: &dyn SecretResolver, reference: &str) -> Result<String> {
+pub fn text(resolver: &Resolver, reference: &str) -> Result<String> {
     let text = String::from_utf8(bytes(resolver, reference)?).map_err(|_| {
         // What is not text is in the error as well: it is no source.
         Error::new(ErrorKind::Invalid, format!("secret {reference} is not text"))

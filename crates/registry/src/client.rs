@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    error::Error as StdError,
     net::{IpAddr, Ipv4Addr},
     time::Duration,
 };
@@ -16,7 +15,7 @@ use oci_client::{
 };
 use straddle_core::{
     clock::Clock,
-    error::{Error, ErrorKind, Result, Retry},
+    error::{Error, ErrorKind, Result, Retry, innermost},
     units::ImageRef,
 };
 
@@ -207,15 +206,6 @@ impl Meaning {
             _ => Self::Foreign(failed.to_string()),
         }
     }
-}
-
-/// Returns the innermost reason: those around it only say that a request failed.
-fn innermost(error: &dyn StdError) -> String {
-    let mut last = error;
-    while let Some(next) = last.source() {
-        last = next;
-    }
-    last.to_string()
 }
 
 #[cfg(test)]

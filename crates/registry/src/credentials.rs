@@ -53,10 +53,14 @@ impl Credentials {
     /// Reads credentials that a secret holds, `user:password`; `None` where it does not.
     #[must_use]
     pub fn parse(registry: Option<&str>, text: &str) -> Option<Self> {
+        Self::of(registry.unwrap_or(DOCKER_HUB), text)
+    }
+
+    /// Takes `user:password` apart.
+    fn of(server: &str, text: &str) -> Option<Self> {
         let (username, password) = text.split_once(':')?;
-        let server = registry.unwrap_or(DOCKER_HUB).to_owned();
         Some(Self {
-            server,
+            server: server.to_owned(),
             username: username.to_owned(),
             password: password.to_owned(),
             identity_token: None,
@@ -118,18 +122,15 @@ fn entry(config: &ConfigFile, server: &str) -> Option<Credentials> {
         name.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/').to_owned()
     };
     let (_, entry) = config.auths.iter().find(|(name, _)| bare(name) == bare(server))?;
-    let server = server.to_owned();
     if let Some(token) = entry.identitytoken.clone().filter(|token| !token.is_empty()) {
-        return Some(Credentials { server, identity_token: Some(token), ..Credentials::default() });
+        return Some(Credentials {
+            server: server.to_owned(),
+            identity_token: Some(token),
+            ..Credentials::default()
+        });
     }
     let decoded = String::from_utf8(BASE64_STANDARD.decode(entry.auth.trim()).ok()?).ok()?;
-    let (username, password) = decoded.trim_end_matches('\0').split_once(':')?;
-    Some(Credentials {
-        server,
-        username: username.to_owned(),
-        password: password.to_owned(),
-        identity_token: None,
-    })
+    Credentials::of(server, decoded.trim_end_matches('\0'))
 }
 
 /// Asks a credential helper, as the docker command line does.

@@ -6,7 +6,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout
 use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError};
 use aws_smithy_http_client::{Builder, tls};
 use aws_types::service_config::ServiceConfigKey;
-use straddle_core::error::{Error, ErrorKind, Result};
+use straddle_core::error::{Error, ErrorKind, Result, innermost};
 
 use super::{Credentials, partition};
 
@@ -87,7 +87,7 @@ impl Session {
                     .with_source(CredentialsError::ProviderTimedOut(source)))
             }
             Err(other) => {
-                let reason = reason(&other);
+                let reason = innermost(&other);
                 Err(self
                     .refused("the credentials for AWS could not be had", Some(&reason))
                     .with_source(other))
@@ -114,13 +114,4 @@ impl fmt::Debug for Session {
             .field("region", &self.region)
             .finish_non_exhaustive()
     }
-}
-
-/// Returns the innermost reason, on one line.
-fn reason(error: &dyn std::error::Error) -> String {
-    let mut last = error;
-    while let Some(next) = last.source() {
-        last = next;
-    }
-    last.to_string().lines().next().unwrap_or_default().to_owned()
 }

@@ -58,14 +58,15 @@ async fn apply(work: &Work<'_>, object: &Value, looked: Option<&Looked<'_>>) -> 
     let (kind, name) = client::identity(object)?;
     let filled = secrets::fill(work.resolver(), work.name, object)?;
     // Applying takes over what is there, so that whose it is has to be known first.
-    let is_foreign = match looked.filter(|looked| looked.kind == kind && looked.name == name) {
-        Some(looked) => looked.found.is_some_and(|found| !is_ours(work.scope, found)),
+    let asked;
+    let found = match looked.filter(|looked| looked.kind == kind && looked.name == name) {
+        Some(looked) => looked.found,
         None => {
-            let found = work.client().get(kind, &work.namespace, &name).await?;
-            found.is_some_and(|found| !is_ours(work.scope, &found))
+            asked = work.client().get(kind, &work.namespace, &name).await?;
+            asked.as_ref()
         }
     };
-    if is_foreign {
+    if found.is_some_and(|found| !is_ours(work.scope, found)) {
         return Err(Error::new(
             ErrorKind::Conflict,
             format!("{} {name} is there already, and not made by Straddle for this application", kind.name),

@@ -36,11 +36,11 @@ pub(crate) struct CheckArgs {
 }
 
 /// What a target makes of the spec.
-struct Checked {
-    target: Target,
+pub(super) struct Checked {
+    pub(super) target: Target,
     loaded: Loaded,
     facts: Facts,
-    translation: Translation,
+    pub(super) translation: Translation,
     unused: Vec<String>,
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &CheckArgs, session: &Session) -> Outcome {
     let mut problems: Vec<Problems> = Vec::new();
     for target in targets {
         match project.load(&target, &session.variables.0, &session.shell) {
-            Ok(loaded) => checked.push(assess(args, session, target, loaded)?),
+            Ok(loaded) => checked.push(assess(session, target, loaded, args.live)?),
             // The same mistakes are on most targets; overlays and variables may add others.
             Err(Failure::Spec(found)) => {
                 if !problems.iter().any(|known| known.to_string() == found.to_string()) {
@@ -75,16 +75,21 @@ pub(crate) fn run(args: &CheckArgs, session: &Session) -> Outcome {
     Ok(if ok { exit::DONE } else { exit::BLOCKED })
 }
 
-fn assess(args: &CheckArgs, session: &Session, target: Target, loaded: Loaded) -> Result<Checked, Failure> {
+/// Finds out what a target makes of the spec; its engine is asked only where `is_live`.
+pub(super) fn assess(
+    session: &Session,
+    target: Target,
+    loaded: Loaded,
+    is_live: bool,
+) -> Result<Checked, Failure> {
     let platform = session.platform(&target)?;
-    let facts = if args.live { live(session, &target, &loaded)? } else { platform.assumptions() };
+    let facts = if is_live { live(session, &target, &loaded)? } else { platform.assumptions() };
     let mut translation = platform.translate(&loaded.app, &loaded.scope, &facts);
     let unused = accept(&mut translation.findings, &loaded);
     Ok(Checked { target, loaded, facts, translation, unused })
 }
 
-/// Asks the engine of a target.
-pub(super) fn live(session: &Session, target: &Target, loaded: &Loaded) -> Result<Facts, Failure> {
+fn live(session: &Session, target: &Target, loaded: &Loaded) -> Result<Facts, Failure> {
     let mut facts = Facts::default();
     wait_for(async {
         let orchestrator = session.connect(target).await?;

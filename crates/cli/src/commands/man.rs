@@ -1,9 +1,7 @@
-use std::fs;
-
 use clap::{Args, Command, ValueHint};
 use clap_mangen::Man;
 
-use super::Outcome;
+use super::{Outcome, write_files};
 use crate::{args, error::Failure, exit, output::FilesOutput, session::Session, style};
 
 /// Print the manual page, or write the pages of all commands
@@ -21,17 +19,13 @@ pub(crate) fn run(args: &ManArgs, session: &Session) -> Outcome {
         session.shell.raw(&page(command)?)?;
         return Ok(exit::DONE);
     };
-    let unwritable = |error: std::io::Error| Failure::usage(format!("{folder} cannot be written: {error}"));
-    let path = session.folder.join(folder);
-    fs::create_dir_all(&path).map_err(unwritable)?;
-    let mut files = Vec::new();
+    let mut pages = Vec::new();
     for command in std::iter::once(&command).chain(command.get_subcommands()) {
         // The name of a subcommand holds a space once it is built; pages are called by dashes.
         let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
-        let file = format!("{name}.1");
-        fs::write(path.join(&file), page(command.clone().name(name))?).map_err(unwritable)?;
-        files.push(format!("{}/{file}", folder.trim_end_matches('/')));
+        pages.push((format!("{name}.1"), page(command.clone().name(name))?));
     }
+    let files = write_files(session, folder, pages)?;
     if session.shell.is_json() {
         session.shell.json(&FilesOutput { files })?;
     } else {

@@ -25,7 +25,7 @@ pub(crate) mod targets;
 pub(crate) mod up;
 pub(crate) mod wait;
 
-use std::future::Future;
+use std::{fs, future::Future};
 
 use crate::{
     args::{Command, PlaceArgs, Selection},
@@ -117,6 +117,23 @@ pub(crate) fn run(command: Command, place: &PlaceArgs, mut session: Session) -> 
             wait_for(wait::run(&args, &session))
         }
     }
+}
+
+/// Writes files into a folder, and makes that where it is missing; returns their paths from where the user stands.
+fn write_files(
+    session: &Session,
+    folder: &str,
+    files: Vec<(String, Vec<u8>)>,
+) -> Result<Vec<String>, Failure> {
+    let unwritable = |error: std::io::Error| Failure::usage(format!("{folder} cannot be written: {error}"));
+    let path = session.folder.join(folder);
+    fs::create_dir_all(&path).map_err(unwritable)?;
+    let mut written = Vec::new();
+    for (name, bytes) in files {
+        fs::write(path.join(&name), bytes).map_err(unwritable)?;
+        written.push(format!("{}/{name}", folder.trim_end_matches('/')));
+    }
+    Ok(written)
 }
 
 /// Runs what talks to an engine; only such commands pay for a runtime.

@@ -1,12 +1,14 @@
-use std::fs;
-
 use clap::{Args, ValueHint};
 use straddle_core::{
     finding::{Finding, refuse_blocked},
     platform::Artefact,
 };
 
-use super::{Outcome, check};
+use super::{
+    Outcome,
+    check::{self, Checked},
+    write_files,
+};
 use crate::{
     args::SpecArgs,
     error::Failure,
@@ -34,14 +36,11 @@ pub(crate) struct RenderArgs {
 pub(crate) fn run(args: &RenderArgs, session: &Session) -> Outcome {
     let target = session.target()?;
     let loaded = session.load(&target)?;
-    let platform = session.platform(&target)?;
-    let facts = if args.live { check::live(session, &target, &loaded)? } else { platform.assumptions() };
-    let mut translation = platform.translate(&loaded.app, &loaded.scope, &facts);
-    check::accept(&mut translation.findings, &loaded);
+    let Checked { target, translation, .. } = check::assess(session, target, loaded, args.live)?;
     refuse_blocked(&translation.findings)?;
-    let files = platform.render(&translation.desired)?;
+    let files = session.platform(&target)?.render(&translation.desired)?;
     match &args.out {
-        Some(folder) => write(&files, folder, session)?,
+        Some(folder) => write(files, folder, session)?,
         None => print(files, session)?,
     }
     let counted = translation.findings.iter().filter(|finding| Finding::counts(finding)).count();
@@ -67,20 +66,12 @@ fn print(files: Vec<Artefact>, session: &Session) -> Result<(), Failure> {
     }
 }
 
-fn write(files: &[Artefact], folder: &str, session: &Session) -> Result<(), Failure> {
-    let unwritable =
-        |name: &str, error: &std::io::Error| Failure::usage(format!("{name} cannot be written: {error}"));
-    let path = session.folder.join(folder);
-    fs::create_dir_all(&path).map_err(|error| unwritable(folder, &error))?;
-    let mut written = Vec::new();
-    for Artefact { name, text } in files {
-        let shown = format!("{}/{name}", folder.trim_end_matches('/'));
-        fs::write(path.join(name), text).map_err(|error| unwritable(&shown, &error))?;
-        written.push(shown);
-    }
+fn write(files: Vec<Artefact>, folder: &str, session: &Session) -> Result<(), Failure> {
+    let files = files.into_iter().map(|Artefact { name, text }| (name, text.into_bytes()));
+    let files = write_files(session, folder, files.collect())?;
     if session.shell.is_json() {
-        return session.shell.json(&FilesOutput { files: written });
+        return session.shell.json(&FilesOutput { files });
     }
-    session.shell.say(&format!("Wrote {}.\n", written.join(", ")));
+    session.shell.say(&format!("Wrote {}.\n", files.join(", ")));
     Ok(())
 }
