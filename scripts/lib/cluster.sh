@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # A Kubernetes cluster for scripts/cluster and scripts/test: found, or compiled, installed and started.
 #
-#   cluster_ensure           makes sure that a cluster answers; exports STRADDLE_TEST_KUBECONFIG
+#   cluster_ensure           makes sure that a cluster answers; exports STRADDLE_TEST_KUBECONFIG, and of one of its own also
+#                            STRADDLE_TEST_CLUSTER_REGISTRY
 #   cluster_load TAR         makes the images of a `docker save` archive known to it
-#   cluster_registry         prints where images can be pushed that its nodes pull
 #   cluster_restart_kubelet  ends the kubelet and starts it again, for tests of what outlives that
 #   cluster_sweep            removes every pod's containers from the node; a running kubelet makes them anew
 #   cluster_stop             stops what cluster_ensure started, and nothing else: trap cluster_stop EXIT
@@ -62,7 +62,7 @@ cluster_ensure() {
     cluster_say "using the cluster of $STRADDLE_TEST_KUBECONFIG"
     return
   fi
-  export STRADDLE_TEST_KUBECONFIG=$CLUSTER_KUBECONFIG
+  export STRADDLE_TEST_KUBECONFIG=$CLUSTER_KUBECONFIG STRADDLE_TEST_CLUSTER_REGISTRY=$CLUSTER_REGISTRY
   if cluster_answers "$CLUSTER_KUBECONFIG"; then
     if [[ -n ${STRADDLE_TEST_KUBERNETES-} && $(readlink "$CLUSTER_RUN/bin") != */cluster-v"$STRADDLE_TEST_KUBERNETES".* ]]; then
       cluster_say "a cluster of another version than $STRADDLE_TEST_KUBERNETES runs already: scripts/cluster stop"
@@ -105,11 +105,6 @@ cluster_load() {
     cluster_say "STRADDLE_TEST_CLUSTER_LOAD does not say how images get into the cluster of $STRADDLE_TEST_KUBECONFIG"
     return 1
   fi
-}
-
-# The registry of the cluster; none for one that is not ours.
-cluster_registry() {
-  if [[ ${STRADDLE_TEST_KUBECONFIG:-$CLUSTER_KUBECONFIG} == "$CLUSTER_KUBECONFIG" ]]; then printf '%s\n' "$CLUSTER_REGISTRY"; fi
 }
 
 cluster_restart_kubelet() {

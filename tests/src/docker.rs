@@ -28,13 +28,15 @@ use straddle_core::{
     error::{Error, ErrorKind, Result},
     scope::Scope,
 };
-use tempfile::TempDir;
+
+use crate::surroundings::Secrets;
 
 /// The engine at `DOCKER_HOST`, or at the usual place.
 #[derive(Clone)]
 pub struct Engine {
     docker: Docker,
     made: Arc<Mutex<Made>>,
+    secrets: Arc<Secrets>,
 }
 
 /// What the suite had made here, to find it again.
@@ -44,8 +46,6 @@ struct Made {
     images: BTreeMap<String, Vec<String>>,
     /// Containers that hold ports of the machine.
     ports: BTreeMap<u16, String>,
-    /// The folder that holds secrets.
-    secrets: Option<TempDir>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -68,7 +68,7 @@ impl Engine {
         let hint = |error| failed("no Docker engine answers: scripts/test starts one")(error);
         let docker = Docker::connect_with_defaults().map_err(hint)?;
         docker.ping().await.map_err(hint)?;
-        Ok(Self { docker, made: Arc::default() })
+        Ok(Self { docker, made: Arc::default(), secrets: Arc::default() })
     }
 
     /// Loads the probe's image and returns its name.

@@ -14,7 +14,10 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::Value;
-use straddle_conformance::{Abandoned, Applying, Witness, cannot, probe};
+use straddle_conformance::{
+    Abandoned, Applying, Witness, cannot,
+    probe::{VARIABLE, image_name},
+};
 use straddle_core::{
     clock::SystemClock,
     decorate,
@@ -25,7 +28,6 @@ use straddle_core::{
     spec,
 };
 use straddle_eks::{Images, KubernetesConfig, KubernetesOrchestrator};
-use tempfile::TempDir;
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -33,7 +35,10 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use crate::registry;
+use crate::{
+    probe,
+    surroundings::{Secrets, run_of},
+};
 
 /// The variable that names the kubeconfig of the cluster under test.
 pub const KUBECONFIG: &str = "STRADDLE_TEST_KUBECONFIG";
@@ -54,7 +59,7 @@ const KINDS: &str = "deployments,daemonsets,statefulsets,replicasets,jobs,cronjo
 #[derive(Debug)]
 pub struct Cluster {
     kubeconfig: String,
-    secrets: Mutex<Option<TempDir>>,
+    secrets: Secrets,
 }
 
 fn failed(what: &str, why: impl std::fmt::Display) -> Error {
@@ -72,7 +77,7 @@ impl Cluster {
             Error::new(ErrorKind::NotFound, format!("{KUBECONFIG} names no cluster"))
                 .with_help("scripts/cluster start")
         })?;
-        Ok(Self { kubeconfig, secrets: Mutex::new(None) })
+        Ok(Self { kubeconfig, secrets: Secrets::default() })
     }
 
     /// Returns what a backend is told to find it.
@@ -91,10 +96,7 @@ impl Cluster {
     ///
     /// [`Unavailable`](ErrorKind::Unavailable) with what the command says.
     pub fn load_probe(&self) -> Result<String> {
-        let architecture = probe::Architecture::from_name(std::env::consts::ARCH);
-        let archive = architecture
-            .and_then(probe::image_tar)
-            .ok_or_else(|| failed("load the probe", "there is none for this architecture"))?;
+        let archive = probe::archive()?;
         let mut file = tempfile::NamedTempFile::new().map_err(|error| failed("load the probe", error))?;
         file.write_all(&archive).map_err(|error| failed("load the probe", error))?;
         let command =
@@ -106,7 +108,7 @@ impl Cluster {
             .output()
             .map_err(|error| failed("load the probe", error))?;
         if ran.status.success() {
-            Ok(probe::image_name())
+            Ok(image_name())
         } else {
             Err(failed("load the probe", String::from_utf8_lossy(&ran.stderr)))
         }
@@ -211,7 +213,7 @@ impl Witness for Cluster {
             return Err(cannot(format!("{REGISTRY} names no registry")));
         };
         let reference = format!("{registry}/{name}:latest");
-        registry::push_probe(&reference, probe::VARIABLE, content).await?;
+        probe::push(&reference, VARIABLE, content).await?;
         Ok(reference)
     }
 
@@ -221,38 +223,17 @@ impl Witness for Cluster {
     }
 
     async fn keep_secret(&self, name: &str, value: &str) -> Result<String> {
-        let mut secrets = self.secrets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let folder = match &mut *secrets {
-            Some(folder) => folder,
-            none => none.insert(tempfile::tempdir().map_err(|error| failed("keep a secret", error))?),
-        };
-        let path = folder.path().join(name);
-        std::fs::write(&path, value).map_err(|error| failed("keep a secret", error))?;
-        Ok(format!("file:{}", path.display()))
+        self.secrets.keep(name, value)
     }
 
     async fn drop_secret(&self, reference: &str) -> Result<()> {
-        match std::fs::remove_file(reference.trim_start_matches("file:")) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(failed("remove a secret", error))
-            }
-            _ => Ok(()),
-        }
+        self.secrets.remove(reference)
     }
 
     async fn restart_engine(&self) -> Result<()> {
-        let Some(command) = std::env::var(RESTART).ok().filter(|command| !command.is_empty()) else {
-            return Err(cannot(format!("{RESTART} names no command that restarts the node")));
-        };
-        let run = move || Process::new("sh").args(["-c", &command]).output();
-        let ran =
-            tokio::task::spawn_blocking(run).await.map_err(|error| failed("restart the node", error))?;
-        let ran = ran.map_err(|error| failed("restart the node", error))?;
-        if ran.status.success() {
-            Ok(())
-        } else {
-            Err(failed("restart the node", String::from_utf8_lossy(&ran.stderr)))
-        }
+        run_of(RESTART)
+            .await?
+            .ok_or_else(|| cannot(format!("{RESTART} names no command that restarts the node")))
     }
 
     async fn begin_apply(&self, scope: &Scope, spec: &str) -> Result<Box<dyn Applying>> {

@@ -6,6 +6,7 @@ pub mod docker;
 pub mod faults;
 pub mod kubernetes;
 pub mod load;
+pub mod probe;
 pub mod proxy;
-pub mod registry;
 pub mod report;
+pub mod surroundings;

@@ -22,7 +22,10 @@ use straddle_core::{
 };
 
 use super::{Engine, Made, failed, filters};
-use crate::cli::{Folder, Running};
+use crate::{
+    cli::{Folder, Running},
+    surroundings::run_of,
+};
 
 /// The variable that names the command which restarts the engine, for those who may.
 const RESTART: &str = "STRADDLE_TEST_ENGINE_RESTART";
@@ -120,27 +123,11 @@ impl Witness for Engine {
     }
 
     async fn keep_secret(&self, name: &str, value: &str) -> Result<String> {
-        let failed =
-            |error: std::io::Error| Error::new(ErrorKind::Internal, "keep a secret").with_source(error);
-        let mut made = self.made();
-        let folder = match &mut made.secrets {
-            Some(folder) => folder,
-            none => none.insert(tempfile::tempdir().map_err(failed)?),
-        };
-        let path = folder.path().join(name);
-        std::fs::write(&path, value).map_err(failed)?;
-        Ok(format!("file:{}", path.display()))
+        self.secrets.keep(name, value)
     }
 
     async fn drop_secret(&self, reference: &str) -> Result<()> {
-        let path = reference.trim_start_matches("file:");
-        match std::fs::remove_file(path) {
-            // It was taken away already.
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::new(ErrorKind::Internal, "remove a secret").with_source(error))
-            }
-            _ => Ok(()),
-        }
+        self.secrets.remove(reference)
     }
 
     async fn take_port(&self) -> Result<u16> {
@@ -176,22 +163,9 @@ impl Witness for Engine {
     }
 
     async fn restart_engine(&self) -> Result<()> {
-        let Some(command) = std::env::var(RESTART).ok().filter(|command| !command.is_empty()) else {
-            return Err(cannot(format!(
-                "the engine was found running, and {RESTART} names no command that restarts it"
-            )));
-        };
-        let run = move || std::process::Command::new("sh").args(["-c", &command]).output();
-        let ran = tokio::task::spawn_blocking(run).await;
-        let ran =
-            ran.map_err(|error| error.to_string()).and_then(|ran| ran.map_err(|error| error.to_string()));
-        match ran {
-            Ok(ran) if ran.status.success() => Ok(()),
-            other => Err(Error::new(
-                ErrorKind::Unavailable,
-                format!("the engine could not be restarted: {other:?}"),
-            )),
-        }
+        run_of(RESTART).await?.ok_or_else(|| {
+            cannot(format!("the engine was found running, and {RESTART} names no command that restarts it"))
+        })
     }
 
     async fn begin_apply(&self, _: &Scope, spec: &str) -> Result<Box<dyn Applying>> {

@@ -1,4 +1,4 @@
-//! A registry into which the probe's image is pushed, as somebody's build does.
+//! The probe's image for this machine, and how it gets into a registry, as somebody's build gets there.
 
 use std::{collections::BTreeMap, io::Read};
 
@@ -15,16 +15,24 @@ fn failed(why: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Unavailable, format!("push the probe: {why}"))
 }
 
+/// Returns the archive of the probe's image.
+///
+/// # Errors
+///
+/// [`Unsupported`](ErrorKind::Unsupported) where it is not built for this architecture.
+pub fn archive() -> Result<Vec<u8>> {
+    probe::Architecture::from_name(std::env::consts::ARCH)
+        .and_then(probe::image_tar)
+        .ok_or_else(|| Error::new(ErrorKind::Unsupported, "the probe is not built for this architecture"))
+}
+
 /// Pushes the probe's image to a registry on this machine, with one more variable, in the place of whatever has the reference.
 ///
 /// # Errors
 ///
-/// [`Unavailable`](ErrorKind::Unavailable) with what the registry says.
-pub async fn push_probe(reference: &str, variable: &str, value: &str) -> Result<()> {
-    let architecture = probe::Architecture::from_name(std::env::consts::ARCH);
-    let archive = architecture.and_then(probe::image_tar);
-    let files =
-        unpacked(&archive.ok_or_else(|| failed("there is none for this architecture"))?).map_err(failed)?;
+/// Those of [`archive`], and [`Unavailable`](ErrorKind::Unavailable) with what the registry says.
+pub async fn push(reference: &str, variable: &str, value: &str) -> Result<()> {
+    let files = unpacked(&archive()?).map_err(failed)?;
     let file = |name: &Value| {
         let name = name.as_str().unwrap_or_default();
         files.get(name).ok_or_else(|| failed(format!("the archive has no file `{name}`")))
