@@ -1,6 +1,7 @@
 //! The conformance suite on every engine, end-to-end tests and their testbed.
 
 pub mod application;
+pub mod aws;
 pub mod cli;
 pub mod docker;
 pub mod faults;
