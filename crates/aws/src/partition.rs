@@ -25,6 +25,23 @@ pub fn host(service: &str, region: &str) -> String {
     format!("{service}.{region}.{domain}")
 }
 
+/// Partitions by how their regions begin, as ARNs name them.
+const NAMES: [(&str, &str); 7] = [
+    ("cn-", "aws-cn"),
+    ("eu-isoe-", "aws-iso-e"),
+    ("eusc-", "aws-eusc"),
+    ("us-gov-", "aws-us-gov"),
+    ("us-iso-", "aws-iso"),
+    ("us-isob-", "aws-iso-b"),
+    ("us-isof-", "aws-iso-f"),
+];
+
+/// Returns the partition of a region, as ARNs name it.
+#[must_use]
+pub fn name(region: &str) -> &'static str {
+    NAMES.iter().find(|(start, _)| region.starts_with(start)).map_or("aws", |(_, name)| name)
+}
+
 /// Refuses what is no region: it becomes a part of a host name.
 ///
 /// # Errors

@@ -1,5 +1,15 @@
-//! Amazon ECS for Straddle: what is known about it before any call is made.
-//!
-//! So far this crate holds the sizes that Fargate has. It connects to nothing yet, so the command line does not offer ECS.
+//! Amazon ECS for Straddle: Fargate, EC2, External and Managed Instances.
 
+mod capability;
+mod config;
+mod document;
+mod facts;
 pub mod fargate;
+mod names;
+mod platform;
+mod render;
+mod tags;
+mod translate;
+
+pub use config::{EcsConfig, Launch};
+pub use platform::EcsPlatform;

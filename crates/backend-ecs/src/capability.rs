@@ -1,0 +1,39 @@
+//! What Amazon ECS can do with Straddle.
+
+use straddle_core::capability::{Capability, Feature, Provider};
+
+/// Returns what is possible, and who sees to it.
+pub(crate) fn capability() -> Capability {
+    use Provider::{Engine, WhileWatching};
+    Capability::default()
+        .with_note(Feature::Autoscale, Engine, "by CPU, memory, requests, queues and the clock")
+        .with_note(Feature::BlueGreen, Engine, "behind a load balancer or through Service Connect")
+        .with_note(Feature::Canary, Engine, "behind a load balancer or through Service Connect")
+        .with_note(Feature::ConfigFiles, Provider::None, "put them into the image")
+        .with_note(Feature::CrashRestart, Engine, "a new task, or in place with `restart`")
+        .with_note(Feature::Daemon, Engine, "on instances of your own")
+        .with(Feature::DependsOn, Engine)
+        .with_note(Feature::Discovery, Engine, "with a Cloud Map namespace")
+        .with(Feature::EssentialExit, Engine)
+        .with(Feature::Events, Engine)
+        .with_note(Feature::HealthChecks, Engine, "commands, and HTTP behind a load balancer")
+        .with(Feature::HealthReplacement, Engine)
+        .with_note(Feature::History, Engine, "ten revisions")
+        .with_note(Feature::Lease, Engine, "where the target asks for it")
+        .with_note(Feature::Linear, Engine, "behind a load balancer or through Service Connect")
+        .with_note(Feature::Logs, Engine, "from CloudWatch Logs")
+        .with_note(Feature::PersistentVolumes, Engine, "EFS, and volumes of Docker on instances of your own")
+        .with_note(Feature::PortForward, Engine, "where this machine reaches the addresses of tasks")
+        .with_note(Feature::Publish, Provider::None, "no port of a machine: a load balancer instead")
+        .with(Feature::Restart, Engine)
+        .with_note(Feature::Rollback, Engine, "the deployment circuit breaker")
+        .with(Feature::Rolling, Engine)
+        .with(Feature::Run, Engine)
+        .with(Feature::Scale, Engine)
+        .with(Feature::Schedule, Engine)
+        .with_note(Feature::SecretEnvironment, Engine, "Secrets Manager and Parameter Store")
+        .with_note(Feature::SecretFiles, Provider::None, "as variables only")
+        .with_note(Feature::SharedNetwork, Engine, "but for the network modes `bridge` and `none`")
+        .with_note(Feature::SplitOutput, Provider::None, "CloudWatch Logs takes both as one")
+        .with_note(Feature::TaskTimeout, WhileWatching, "ECS ends no task for its time")
+}
