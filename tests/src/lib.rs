@@ -4,6 +4,7 @@ pub mod application;
 pub mod aws;
 pub mod cli;
 pub mod docker;
+pub mod ecs_fake;
 pub mod faults;
 pub mod kubernetes;
 pub mod load;
