@@ -5,6 +5,7 @@
 #                            STRADDLE_TEST_CLUSTER_REGISTRY
 #   cluster_load TAR         makes the images of a `docker save` archive known to it
 #   cluster_restart_kubelet  ends the kubelet and starts it again, for tests of what outlives that
+#   cluster_extensions       fetches the definitions of kinds of KEDA, the Gateway API and External Secrets; prints their folder
 #   cluster_sweep            removes every pod's containers from the node; a running kubelet makes them anew
 #   cluster_stop             stops what cluster_ensure started, and nothing else: trap cluster_stop EXIT
 #   cluster_end              stops the cluster of this machine, whoever started it
@@ -188,6 +189,44 @@ cluster_compile() {
     ln -s cluster "$out/$name" || return
   done
   "$out/cluster" image -name "$CLUSTER_IMAGE" -out "$out/pod.tar" "$out/pod"
+}
+
+# Fetches the definitions of kinds that others bring, once for each list of them; prints their folder.
+cluster_extensions() {
+  local list=$cluster_lib/../../tests/cluster/extensions cache work
+  cache=${XDG_CACHE_HOME:-$HOME/.cache}/straddle/extensions-$(sha256sum <"$list" | cut --characters 1-8)
+  if [[ ! -d $cache ]]; then
+    if ! command -v go >/dev/null; then
+      cluster_say "the definitions of kinds come from Go modules: Go is missing, see https://go.dev/dl"
+      return 1
+    fi
+    engine_install unzip unzip || return
+    mkdir -p "$(dirname "$cache")" && work=$(mktemp -d "$cache.XXXXXX") || return
+    if ! cluster_fetch_extensions "$list" "$work" >&2; then
+      rm -rf "$work"
+      return 1
+    fi
+    chmod 755 "$work"
+    # Another one may have been faster.
+    mv -T "$work" "$cache" 2>/dev/null || rm -rf "$work"
+  fi
+  [[ -d $cache ]] && printf '%s\n' "$cache"
+}
+
+# cluster_fetch_extensions LIST FOLDER: takes the files of a list out of their modules.
+cluster_fetch_extensions() {
+  local module version hash file fetched archive
+  while read -r module version hash file; do
+    [[ -n $module && $module != \#* ]] || continue
+    # What only a newer Go compiles is fetched and verified all the same.
+    fetched=$(cd / && go mod download -json "$module@$version") || true
+    archive=$(sed --quiet 's/^\t"Zip": "\(.*\)",\{0,1\}$/\1/p' <<<"$fetched")
+    if [[ ! -f $archive || $fetched != *"\"Sum\": \"$hash\""* ]]; then
+      cluster_say "$module@$version cannot be fetched, or is not what tests/cluster/extensions says: $fetched"
+      return 1
+    fi
+    unzip -p "$archive" "$module@$version/$file" >"$2/${file##*/}" || return
+  done <"$1"
 }
 
 # cluster_start BIN: starts everything, each thing when what it needs is there.
