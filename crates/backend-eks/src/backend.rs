@@ -23,7 +23,10 @@ use straddle_core::{
 use tokio::sync::OnceCell;
 
 use crate::{
-    client::{self, Client, kinds},
+    client::{
+        self, Client,
+        kinds::{self, Kind},
+    },
     config::KubernetesConfig,
     connect,
     diff::{self, Around, judge},
@@ -50,7 +53,7 @@ pub(crate) struct Shared {
     pub(crate) resolver: Resolver,
     platform: KubernetesPlatform,
     version: OnceCell<String>,
-    groups: OnceCell<Vec<String>>,
+    installed: OnceCell<Vec<Kind>>,
 }
 
 impl Shared {
@@ -59,8 +62,9 @@ impl Shared {
         names::namespace(self.config.namespace.as_deref(), scope)
     }
 
-    async fn groups(&self) -> Result<&Vec<String>> {
-        self.groups.get_or_try_init(|| self.client.groups()).await
+    /// Returns which kinds the cluster serves that somebody installed.
+    pub(crate) async fn installed(&self) -> Result<&Vec<Kind>> {
+        self.installed.get_or_try_init(|| self.client.installed()).await
     }
 }
 
@@ -89,20 +93,20 @@ impl KubernetesOrchestrator {
     pub fn with_secrets(self, resolver: Arc<dyn SecretResolver>) -> Self {
         let Shared { client, config, platform, .. } = &*self.shared;
         let (client, config, platform) = (client.clone(), config.clone(), platform.clone());
-        let (version, groups) = (OnceCell::new(), OnceCell::new());
-        Self { shared: Arc::new(Shared { client, config, resolver, platform, version, groups }) }
+        let (version, installed) = (OnceCell::new(), OnceCell::new());
+        Self { shared: Arc::new(Shared { client, config, resolver, platform, version, installed }) }
     }
 
     fn build(config: KubernetesConfig, client: Client) -> Self {
         let platform = KubernetesPlatform::new(config.clone());
         let resolver = Arc::new(LocalSecrets::default());
-        let (version, groups) = (OnceCell::new(), OnceCell::new());
-        Self { shared: Arc::new(Shared { client, config, resolver, platform, version, groups }) }
+        let (version, installed) = (OnceCell::new(), OnceCell::new());
+        Self { shared: Arc::new(Shared { client, config, resolver, platform, version, installed }) }
     }
 
     async fn live(&self, scope: &Scope) -> Result<Live> {
-        let groups = self.shared.groups().await?;
-        Live::read(&self.shared.client, scope, &self.shared.namespace(scope), groups).await
+        let installed = self.shared.installed().await?;
+        Live::read(&self.shared.client, scope, &self.shared.namespace(scope), installed).await
     }
 
     async fn apply(
@@ -140,15 +144,10 @@ impl Orchestrator for KubernetesOrchestrator {
     async fn facts(&self, _scope: &Scope, app: Option<&App>) -> Result<Facts> {
         let version = self.shared.version.get_or_try_init(|| self.shared.client.version());
         let images = images::resolved(app, self.shared.config.images);
-        let (version, groups, images) = try_join!(version, self.shared.groups(), images)?;
-        let served: Vec<&str> = facts::OPTIONAL
-            .iter()
-            .filter(|kind| {
-                kind.split_once('/').is_some_and(|(group, _)| groups.iter().any(|one| one == group))
-            })
-            .copied()
-            .collect();
-        let facts = Facts::observed().with(facts::VERSION, version.as_str()).with(facts::CRDS, served);
+        let (version, installed, images) = try_join!(version, self.shared.installed(), images)?;
+        let crds: Vec<String> =
+            installed.iter().map(|kind| format!("{}/{}", kind.group, kind.name)).collect();
+        let facts = Facts::observed().with(facts::VERSION, version.as_str()).with(facts::CRDS, crds);
         Ok(images.into_iter().fold(facts, |facts, (image, digest)| facts.with(&facts::image(image), digest)))
     }
 

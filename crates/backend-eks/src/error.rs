@@ -3,6 +3,8 @@
 use kube::core::Status;
 use straddle_core::error::{Error, ErrorKind, Result, Retry};
 
+use crate::client::kinds::Kind;
+
 /// Turns an error of the API's client into ours; `what` says what was tried, as a lowercase fragment.
 pub(crate) fn api(what: &str, error: kube::Error) -> Error {
     let error = match error {
@@ -164,6 +166,24 @@ fn words(status: &Status) -> String {
         return held.iter().map(Held::to_string).collect::<Vec<_>>().join(", ");
     }
     status.message.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Says that it is the kind which is not there, where an object of it cannot be made for that.
+pub(crate) fn unserved(error: Error, kind: &Kind, name: &str) -> Error {
+    let is_kind = error.kind() == ErrorKind::NotFound
+        && !kind.is_builtin()
+        && ["page not found", "could not find the requested resource"]
+            .iter()
+            .any(|words| error.message().contains(words));
+    if !is_kind {
+        return error;
+    }
+    let definition = kind.definition();
+    let message = format!("apply {} {name}: the cluster does not serve {definition}", kind.name);
+    let help = format!(
+        "install what brings {definition}, and run the same command again; if it was removed, a new plan says what is needed"
+    );
+    Error::new(ErrorKind::NotFound, message).with_help(help)
 }
 
 /// Answers `None` for what is not there.

@@ -23,9 +23,6 @@ pub(crate) const HTTP_ROUTE: &str = "gateway.networking.k8s.io/HTTPRoute";
 /// The kind that puts pods behind a target group of AWS.
 pub(crate) const TARGET_GROUP_BINDING: &str = "elbv2.k8s.aws/TargetGroupBinding";
 
-/// Every kind above: a cluster knows them where somebody installed what serves them.
-pub(crate) const OPTIONAL: [&str; 4] = [EXTERNAL_SECRET, SCALED_OBJECT, HTTP_ROUTE, TARGET_GROUP_BINDING];
-
 /// The name of the fact that tells what a reference to an image stands for.
 pub(crate) fn image(reference: &str) -> String {
     format!("image:{reference}")

@@ -13,10 +13,10 @@
 //! | Operation | Calls |
 //! |---|---|
 //! | connect | none; 1 to EKS where the cluster is named (up to 3 where it is throttled), and what credentials of AWS need |
-//! | plan | 2 for the version and the API groups, once; 2 to 3 to its registry for each image, where the target says `images = "digest"`; 1 for the namespace; 1 list for each kind that is made (18 where nothing is installed); 1 for the lease; 1 dry run for each object that differs from what was applied last, 2 where others hold fields of it |
+//! | plan | 2 for the version and what the cluster serves, once; 2 to 3 to its registry for each image, where the target says `images = "digest"`; 1 for the namespace; 1 list for each kind that is made (18 where nothing is installed); 1 for the lease; 1 dry run for each object that differs from what was applied last, 2 where others hold fields of it |
 //! | fingerprint | 1 for the namespace, 1 list for each kind |
 //! | status | 1 for the namespace, 8 lists; 9 where routes of a Gateway are used |
-//! | a step | 2 for each object; a watch for each of three kinds, which all steps share that wait at the same time |
+//! | a step | 1 for each object where none was there; else 2 for each that is not as it should be; a watch for each of three kinds, which all steps share that wait at the same time |
 
 mod backend;
 mod capability;

@@ -16,7 +16,10 @@ use crate::{
     client::{
         self, Client,
         fields::applied,
-        kinds::{self, DAEMON_SET, DEPLOYMENT, Kind, NAMESPACE, REPLICA_SET, REVISION, STATEFUL_SET},
+        kinds::{
+            self, DAEMON_SET, DEPLOYMENT, EXTERNAL_SECRET, Kind, NAMESPACE, REPLICA_SET, REVISION,
+            SCALED_OBJECT, STATEFUL_SET,
+        },
     },
     labels::{self, STRADDLE},
     names,
@@ -48,15 +51,31 @@ pub(crate) struct Kept<'a> {
     pub(crate) object: &'a Value,
 }
 
-/// Lists the objects of a kind. What stands outside of namespaces is made for few applications, and few may look at it.
-async fn list(client: &Client, kind: Kind, namespace: &str, selector: &str) -> Result<Vec<Value>> {
+/// Lists the objects of a kind that we made. What stands outside of namespaces is made for few applications, and few may look at it.
+pub(crate) async fn list(client: &Client, kind: Kind, namespace: &str, selector: &str) -> Result<Vec<Value>> {
     match client.list(kind, namespace, selector).await {
+        // Whoever removed the kind has removed its objects.
+        Err(error) if error.kind() == ErrorKind::NotFound && !kind.is_builtin() => Ok(Vec::new()),
+        Ok(mut found) => {
+            found.retain(|object| !is_made_by_other(object));
+            Ok(found)
+        }
         Err(error) if error.kind() == ErrorKind::Denied && !kind.is_namespaced => {
             tracing::debug!(%error, "objects of the cluster are not looked at");
             Ok(Vec::new())
         }
-        found => found,
+        Err(error) => Err(error),
     }
+}
+
+/// Returns whether an object was made for one of ours by what serves that: KEDA and External Secrets give it all labels of ours, and let it go
+/// when ours goes.
+pub(crate) fn is_made_by_other(object: &Value) -> bool {
+    let owners = object["metadata"]["ownerReferences"].as_array();
+    owners.into_iter().flatten().any(|owner| {
+        owner["controller"] == true
+            && [EXTERNAL_SECRET, SCALED_OBJECT].iter().any(|kind| owner["kind"] == kind.name)
+    })
 }
 
 /// Finds a namespace. Who may not look at it may still look into it: it is taken to be there then, and nothing more is known of it.
@@ -76,9 +95,9 @@ impl Live {
         client: &Client,
         scope: &Scope,
         namespace: &str,
-        groups: &[String],
+        installed: &[Kind],
     ) -> Result<Self> {
-        let is_served = |kind: &&Kind| kind.is_builtin() || groups.iter().any(|group| group == kind.group);
+        let is_served = |kind: &&Kind| kind.is_builtin() || installed.contains(kind);
         let mut kinds: Vec<Kind> = kinds::KINDS
             .iter()
             .filter(|kind| kind.is_made && **kind != NAMESPACE)
@@ -212,4 +231,19 @@ pub(crate) fn is_ours(scope: &Scope, object: &Value) -> bool {
 /// Reads a moment as the API writes it.
 pub(crate) fn moment(value: &Value) -> Option<Timestamp> {
     value.as_str()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keda_and_external_secrets_make_is_theirs() {
+        let owned = |kind: &str, controller: bool| json!({"metadata": {"ownerReferences": [{"kind": kind, "name": "web", "controller": controller}]}});
+        assert!(is_made_by_other(&owned("ScaledObject", true)));
+        assert!(is_made_by_other(&owned("ExternalSecret", true)));
+        assert!(!is_made_by_other(&owned("ScaledObject", false)));
+        assert!(!is_made_by_other(&owned("CronJob", true)));
+        assert!(!is_made_by_other(&json!({"metadata": {}})));
+    }
 }

@@ -17,9 +17,9 @@ use crate::{
     backend::{KubernetesOrchestrator, Shared},
     client::{
         self,
-        kinds::{CRON_JOB, JOB, NAMESPACE},
+        kinds::{CRON_JOB, EXTERNAL_SECRET, JOB, NAMESPACE},
     },
-    execute::{Ran, Work, apply_all, follow_job},
+    execute::{Known, Ran, Work, apply_all, follow_job},
     labels, names,
     observe::label_of,
 };
@@ -53,8 +53,10 @@ pub(crate) async fn run(
         is_task || kind == NAMESPACE.name || kind == "PersistentVolumeClaim"
     });
     let needed: Vec<Value> = needed.map(|resource| resource.document.clone()).collect();
-    apply_all(&work, &needed, None).await?;
-    apply_all(&work, &[job], None).await?;
+    let external = needed.iter().filter(|object| object["kind"] == EXTERNAL_SECRET.name);
+    let awaited: Vec<String> = external.map(|object| client::name(object).to_owned()).collect();
+    apply_all(&work, &needed, &Known::default()).await?;
+    apply_all(&work, &[job], &Known { awaited: &awaited, ..Known::default() }).await?;
 
     let timeout = request.timeout.or_else(|| own_timeout(&request));
     let ended = match timeout {

@@ -57,3 +57,32 @@ async fn what_is_unchanged_is_read_with_few_calls_and_never_written() {
     let about_cluster = calls.iter().filter(|(_, address)| !address.contains("/namespaces/")).count();
     assert_eq!(calls.len() - about_cluster, 2 + KINDS - 2, "{calls:#?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_new_is_made_with_one_call_and_what_has_its_name_is_left_alone() {
+    let bench = Bench::new("new").await;
+    let app = wide(&bench, 4, "info");
+    bench.up(&bench.app("services: {first: {image: PROBE, command: [sleep], replicas: 0}}")).await.unwrap();
+    drop(bench.tap.take());
+    let plan = bench.up(&app).await.unwrap();
+    let calls = bench.tap.take();
+    let made: usize =
+        plan.steps.iter().filter_map(|step| step.payload["objects"].as_array()).map(Vec::len).sum();
+    let about = |part: &str| calls.iter().filter(|(_, address)| address.contains(part)).collect::<Vec<_>>();
+    // A Deployment, a Service and an Ingress of each.
+    let of_services = about("/web");
+    assert_eq!((made, of_services.len()), (4 * 3 + 1, 4 * 3), "{calls:#?}");
+    assert!(of_services.iter().all(|(method, _)| method == "PATCH"), "{of_services:#?}");
+    bench.settled(&app).await;
+
+    // Somebody else is as fast.
+    let more = wide(&bench, 5, "info");
+    let plan = bench.plan(&more).await;
+    let theirs = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web4"}, "spec": {"ports": [{"port": 1}]}});
+    bench.apply_as("somebody", &theirs);
+    let before = bench.get("service", "web4");
+    let step = plan.steps.iter().find(|step| step.resource.name == "web4").unwrap();
+    let error = bench.backend.execute(&plan, step, &Context::new()).await.unwrap_err();
+    assert_conflict(&error, &["Service web4 is there already"]);
+    assert_eq!(bench.get("service", "web4"), before);
+}

@@ -3,13 +3,13 @@
 use super::*;
 
 /// Looks at a Deployment all the time, and remembers the smallest numbers.
-struct Lookout {
+pub(super) struct Lookout {
     stop: tokio::sync::oneshot::Sender<()>,
     task: tokio::task::JoinHandle<(u64, u64, usize)>,
 }
 
 impl Lookout {
-    async fn new(bench: &Bench, name: &str) -> Self {
+    pub(super) async fn new(bench: &Bench, name: &str) -> Self {
         use futures_util::{StreamExt, TryStreamExt};
         use kube::api::{ApiResource, DynamicObject, GroupVersionKind, WatchEvent, WatchParams};
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", "Deployment"));
@@ -37,7 +37,7 @@ impl Lookout {
         Self { stop, task }
     }
 
-    async fn end(self) -> (u64, u64, usize) {
+    pub(super) async fn end(self) -> (u64, u64, usize) {
         // What happened last may still be on its way.
         tokio::time::sleep(Duration::from_secs(1)).await;
         self.stop.send(()).unwrap();

@@ -1,6 +1,9 @@
 //! The kinds of objects that are made, read or watched, and where the API serves them.
 
-use kube::core::{ApiResource, GroupVersionKind};
+use kube::core::{
+    ApiResource, GroupVersionKind,
+    discovery::v2::{APIGroupDiscovery, APIGroupDiscoveryList},
+};
 use straddle_core::error::{Error, ErrorKind, Result};
 
 /// A kind of object.
@@ -36,6 +39,24 @@ impl Kind {
         ApiResource::from_gvk_with_plural(&gvk, self.plural)
     }
 
+    /// Returns the name of its definition on a cluster, where it has one: `scaledobjects.keda.sh`.
+    pub(crate) fn definition(&self) -> String {
+        format!("{}.{}", self.plural, self.group)
+    }
+
+    /// Returns whether an answer about what a cluster serves has it, in the version that is used here.
+    pub(crate) fn is_among(&self, served: &APIGroupDiscoveryList) -> bool {
+        let is_group = |group: &&APIGroupDiscovery| {
+            group.metadata.as_ref().and_then(|metadata| metadata.name.as_deref()) == Some(self.group)
+        };
+        let groups = served.items.iter().filter(is_group);
+        let versions = groups
+            .flat_map(|group| &group.versions)
+            .filter(|version| version.version.as_deref() == Some(self.version));
+        let mut resources = versions.flat_map(|version| &version.resources);
+        resources.any(|resource| resource.resource.as_deref() == Some(self.plural))
+    }
+
     /// Returns whether every cluster serves it.
     pub(crate) fn is_builtin(&self) -> bool {
         !self.group.contains('.') || self.group.ends_with("k8s.io") && !self.group.starts_with("gateway")
@@ -56,6 +77,8 @@ pub(crate) const INGRESS: Kind = kind("Ingress", "networking.k8s.io", "v1", "ing
 pub(crate) const AUTOSCALER: Kind =
     kind("HorizontalPodAutoscaler", "autoscaling", "v2", "horizontalpodautoscalers");
 pub(crate) const SCALED_OBJECT: Kind = kind("ScaledObject", "keda.sh", "v1alpha1", "scaledobjects");
+pub(crate) const EXTERNAL_SECRET: Kind =
+    kind("ExternalSecret", "external-secrets.io", "v1", "externalsecrets");
 pub(crate) const ROUTE: Kind = kind("HTTPRoute", "gateway.networking.k8s.io", "v1", "httproutes");
 pub(crate) const REPLICA_SET: Kind = kind("ReplicaSet", "apps", "v1", "replicasets").only_read();
 pub(crate) const REVISION: Kind = kind("ControllerRevision", "apps", "v1", "controllerrevisions").only_read();
@@ -70,7 +93,7 @@ pub(crate) const KINDS: &[Kind] = &[
     CONFIG_MAP,
     SECRET,
     kind("StorageClass", "storage.k8s.io", "v1", "storageclasses").of_cluster(),
-    kind("ExternalSecret", "external-secrets.io", "v1", "externalsecrets"),
+    EXTERNAL_SECRET,
     kind("PersistentVolume", "", "v1", "persistentvolumes").of_cluster(),
     CLAIM,
     SERVICE,

@@ -123,11 +123,12 @@ impl Client {
         Ok(format!("{}.{minor}", info.major))
     }
 
-    /// Returns the names of the API groups that the cluster serves.
-    pub(crate) async fn groups(&self) -> Result<Vec<String>> {
-        let list =
-            self.kube.list_api_groups().await.map_err(|failed| error::api("list the API groups", failed))?;
-        Ok(list.groups.into_iter().map(|group| group.name).collect())
+    /// Returns which kinds of those that somebody may have installed the cluster serves.
+    pub(crate) async fn installed(&self) -> Result<Vec<Kind>> {
+        let served = self.kube.list_api_groups_aggregated().await;
+        let served = served.map_err(|failed| error::api("list what the cluster serves", failed))?;
+        let kinds = kinds::KINDS.iter().filter(|kind| kind.is_made && !kind.is_builtin());
+        Ok(kinds.filter(|kind| kind.is_among(&served)).copied().collect())
     }
 
     async fn send(
@@ -189,7 +190,25 @@ impl Client {
         let (kind, name) = identity(object)?;
         let params = PatchParams::apply(STRADDLE).validation_strict();
         let request = Request::new(path(&kind, namespace)).patch(&name, &params, &Patch::Apply(object));
-        self.ask(&format!("apply {} {name}", kind.name), request).await
+        self.ask(&format!("apply {} {name}", kind.name), request)
+            .await
+            .map_err(|error| error::unserved(error, &kind, &name))
+    }
+
+    /// Applies an object that must not be there yet; `None` where there is one of its name, whoever made it.
+    pub(crate) async fn apply_new(&self, namespace: &str, object: &Value) -> Result<Option<Value>> {
+        let (kind, name) = identity(object)?;
+        let mut object = object.clone();
+        // No object has this version, so that the API server only makes one, and changes none.
+        object["metadata"]["resourceVersion"] = json!("1");
+        let what = format!("apply {} {name}", kind.name);
+        let params = PatchParams::apply(STRADDLE).validation_strict();
+        let request = Request::new(path(&kind, namespace)).patch(&name, &params, &Patch::Apply(&object));
+        match self.send(&what, request).await? {
+            Ok(made) => Ok(Some(made)),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
+            Err(failed) => Err(error::unserved(error::api(&what, failed), &kind, &name)),
+        }
     }
 
     /// Asks what applying an object would make of it, also where fields belong to others; nothing is changed.

@@ -24,7 +24,7 @@ pub(crate) use self::{
 use crate::{
     client::{
         self,
-        kinds::{self, CLAIM, CONFIG_MAP, JOB, Kind, NAMESPACE, SECRET},
+        kinds::{self, CLAIM, CONFIG_MAP, EXTERNAL_SECRET, JOB, Kind, NAMESPACE, SECRET},
     },
     endpoints, labels, names,
     observe::{Live, MAIN, annotation_of, label_of, number_of},
@@ -49,6 +49,12 @@ pub(crate) struct Gone {
 pub(crate) struct Bundle {
     /// What is applied, in this order; the last one is what runs it.
     pub(crate) objects: Vec<Value>,
+    /// Whether none of that was there.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) is_new: bool,
+    /// The ExternalSecrets that have to be read before pods start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) awaited: Vec<String>,
     /// What goes first, since it cannot be changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) replaced: Vec<Gone>,
@@ -207,7 +213,10 @@ fn wanted(app: &App, only: &[String]) -> BTreeSet<String> {
 
 /// An object that belongs to no single workload.
 fn shared(around: &Around<'_>, resource: &Resource, key: &ResourceKey, steps: &mut Steps) -> Result<()> {
-    let payload = || json!({ "objects": [resource.document] });
+    let payload = || {
+        let objects = vec![resource.document.clone()];
+        to_value(&Bundle { objects, is_new: true, ..Bundle::default() })
+    };
     match around.judged.of(resource)? {
         Verdict::Same => steps.unchanged += 1,
         Verdict::Missing => {
@@ -231,6 +240,8 @@ fn shared(around: &Around<'_>, resource: &Resource, key: &ResourceKey, steps: &m
 /// What is known about all objects of a workload together.
 struct Sight<'a> {
     objects: Vec<&'a Resource>,
+    /// Those that are applied: what is as it should be is left alone, unless its end is waited for.
+    applied: Vec<&'a Resource>,
     changes: Vec<FieldChange>,
     replaced: Vec<Gone>,
     missing: usize,
@@ -264,6 +275,7 @@ fn look<'a>(around: &Around<'_>, desired: &'a Desired, key: &str, workload: &str
     let is_of = |resource: &&Resource| label_of(&resource.document, key) == Some(label.as_str());
     let mut sight = Sight {
         objects: desired.resources.iter().filter(is_of).collect(),
+        applied: Vec::new(),
         changes: Vec::new(),
         replaced: Vec::new(),
         missing: 0,
@@ -272,6 +284,12 @@ fn look<'a>(around: &Around<'_>, desired: &'a Desired, key: &str, workload: &str
         takes_replicas: false,
     };
     for resource in &sight.objects {
+        let is_same = matches!(around.judged.of(resource)?, Verdict::Same);
+        let is_followed =
+            resource.key.kind == JOB.name || MAIN.iter().any(|kind| kind.name == resource.key.kind);
+        if !is_same || is_followed {
+            sight.applied.push(resource);
+        }
         match around.judged.of(resource)? {
             Verdict::Same => {}
             Verdict::Missing => sight.missing += 1,
@@ -312,7 +330,8 @@ fn service(around: &Around<'_>, desired: &Desired, workload: Workload<'_>, steps
     let name = workload.name.as_str();
     let sight = look(around, desired, labels::SERVICE, name)?;
     let gone: Vec<Gone> = left_of(around.live, labels::SERVICE, name, &sight.objects)
-        .filter(|((kind, _), _)| *kind != CONFIG_MAP && *kind != SECRET)
+        // What an older revision refers to is needed as long as that is kept.
+        .filter(|((kind, _), _)| ![CONFIG_MAP, EXTERNAL_SECRET, SECRET].contains(kind))
         .map(|((kind, _), object)| self::gone(*kind, object))
         .collect();
     let live = around.live.main(name);
@@ -343,7 +362,9 @@ fn service(around: &Around<'_>, desired: &Desired, workload: Workload<'_>, steps
     }
     let summary = with_held(&main.summary, &sight.held);
     let bundle = Bundle {
-        objects: in_turn(&sight.objects),
+        objects: in_turn(&sight.applied),
+        is_new: sight.missing == sight.objects.len(),
+        awaited: awaited(&sight.objects),
         replaced: sight.replaced,
         gone,
         takes_replicas: sight.takes_replicas,
@@ -430,7 +451,9 @@ fn task(around: &Around<'_>, desired: &Desired, workload: Workload<'_>, steps: &
     };
     let summary = with_held(&main.summary, &sight.held);
     let bundle = Bundle {
-        objects: in_turn(&sight.objects),
+        objects: in_turn(&sight.applied),
+        is_new: sight.missing == sight.objects.len(),
+        awaited: awaited(&sight.objects),
         replaced,
         gone,
         takes_replicas: false,
@@ -507,6 +530,12 @@ fn surplus(live: &Live, placed: &BTreeSet<(Kind, String)>, app: &App, steps: &mu
         let bundle = Bundle { gone, ..Bundle::default() };
         steps.push(Action::Delete, &ResourceKey::new(kind, name), summary, to_value(&bundle));
     }
+}
+
+/// Returns the ExternalSecrets among some objects.
+fn awaited(objects: &[&Resource]) -> Vec<String> {
+    let external = objects.iter().filter(|resource| resource.key.kind == EXTERNAL_SECRET.name);
+    external.map(|resource| resource.key.name.clone()).collect()
 }
 
 /// Returns documents in the order in which they are made.

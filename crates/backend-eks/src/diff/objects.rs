@@ -126,7 +126,8 @@ async fn one(client: &Client, namespace: &str, resource: &Resource, live: &Live)
         return Ok(Verdict::Same);
     }
     match client.try_apply(namespace, &resource.document).await {
-        Ok(Tried { object, held }) if held.is_empty() && plain(&object) == plain(found) => Ok(Verdict::Same),
+        // Also where others hold fields: a list with defaults in its items, which somebody set back, is not what is sent, and comes to the same.
+        Ok(Tried { object, held: _ }) if plain(&object) == plain(found) => Ok(Verdict::Same),
         Ok(Tried { object, held }) => {
             let to = applied(&object, STRADDLE).unwrap_or_else(|| resource.document.clone());
             // What others have set stands there too.
@@ -170,7 +171,9 @@ fn with(object: Value, other: &Value) -> Value {
         }
         (Value::Array(mut items), Value::Array(other)) if other.iter().all(Value::is_object) => {
             for value in other {
-                match items.iter_mut().find(|item| compare::name(item) == compare::name(value)) {
+                // A list whose items have no names is one field: whoever has it has all of it.
+                let Some(name) = compare::name(value) else { continue };
+                match items.iter_mut().find(|item| compare::name(item).as_ref() == Some(&name)) {
                     Some(item) => *item = with(item.take(), value),
                     None => items.push(value.clone()),
                 }

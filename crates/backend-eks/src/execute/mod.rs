@@ -1,5 +1,6 @@
 //! Carrying out the steps of a plan.
 
+mod external;
 mod objects;
 mod rollout;
 mod service;
@@ -16,7 +17,7 @@ use straddle_core::{
 };
 
 pub(crate) use self::{
-    objects::apply_all,
+    objects::{Known, apply_all},
     task::{Ran, ended_with, exit_code, follow_job},
 };
 use crate::{
@@ -91,7 +92,8 @@ pub(crate) async fn step(shared: &Shared, plan: &Plan, step: &Step, context: &Co
         (NAMESPACE_STEP | VOLUME | OBJECTS | TASK, _) => {
             let bundle = bundle()?;
             objects::remove_all(&work, &bundle.replaced).await?;
-            objects::apply_all(&work, &bundle.objects, None).await?;
+            let known = Known { is_new: bundle.is_new, ..Known::default() };
+            objects::apply_all(&work, &bundle.objects, &known).await?;
             objects::remove_all(&work, &bundle.gone).await?;
             Ok("made".to_owned())
         }

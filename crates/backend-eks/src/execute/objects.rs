@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 use serde_json::Value;
 use straddle_core::error::{Error, ErrorKind, Result};
 
-use super::Work;
+use super::{Work, external};
 use crate::{
     client::{
         self, Change, Part, Topic,
@@ -14,7 +14,7 @@ use crate::{
     },
     diff::Gone,
     labels, names,
-    observe::is_ours,
+    observe::{MAIN, is_ours},
     secrets,
 };
 
@@ -39,27 +39,53 @@ pub(crate) struct Looked<'a> {
     pub(crate) found: Option<&'a Value>,
 }
 
+/// What is known before objects are applied.
+#[derive(Default)]
+pub(crate) struct Known<'a> {
+    /// Whether none of them was there when that was planned.
+    pub(crate) is_new: bool,
+    /// What was looked for already.
+    pub(crate) looked: Option<Looked<'a>>,
+    /// The ExternalSecrets that have to be read before pods start.
+    pub(crate) awaited: &'a [String],
+}
+
 /// Applies objects, those of one kind side by side, one kind after the other; returns what the API server made of the last one. What was
 /// looked for already is not looked for again.
 pub(crate) async fn apply_all(
     work: &Work<'_>,
     objects: &[Value],
-    looked: Option<&Looked<'_>>,
+    known: &Known<'_>,
 ) -> Result<Option<Value>> {
     let mut last = None;
     for same in objects.chunk_by(|one, other| one["kind"] == other["kind"]) {
-        last = try_join_all(same.iter().map(|object| apply(work, object, looked))).await?.pop();
+        if same.iter().any(starts_pods) {
+            external::until_read(work, known.awaited).await?;
+        }
+        last = try_join_all(same.iter().map(|object| apply(work, object, known))).await?.pop();
     }
     Ok(last)
 }
 
+/// Returns whether pods start as soon as an object is there.
+fn starts_pods(object: &Value) -> bool {
+    let kind = &object["kind"];
+    *kind == kinds::JOB.name || MAIN.iter().any(|main| *kind == main.name) && object["spec"]["replicas"] != 0
+}
+
 /// Applies one object, unless one of this name belongs to somebody else.
-async fn apply(work: &Work<'_>, object: &Value, looked: Option<&Looked<'_>>) -> Result<Value> {
+async fn apply(work: &Work<'_>, object: &Value, known: &Known<'_>) -> Result<Value> {
     let (kind, name) = client::identity(object)?;
     let filled = secrets::fill(work.resolver(), work.name, object)?;
+    let object = filled.as_ref().unwrap_or(object);
+    if known.is_new
+        && let Some(made) = work.client().apply_new(&work.namespace, object).await?
+    {
+        return Ok(made);
+    }
     // Applying takes over what is there, so that whose it is has to be known first.
     let asked;
-    let found = match looked.filter(|looked| looked.kind == kind && looked.name == name) {
+    let found = match known.looked.as_ref().filter(|looked| looked.kind == kind && looked.name == name) {
         Some(looked) => looked.found,
         None => {
             asked = work.client().get(kind, &work.namespace, &name).await?;
@@ -73,7 +99,7 @@ async fn apply(work: &Work<'_>, object: &Value, looked: Option<&Looked<'_>>) -> 
         )
         .with_help("rename it or the service, or remove it"));
     }
-    work.client().apply(&work.namespace, filled.as_ref().unwrap_or(object)).await
+    work.client().apply(&work.namespace, object).await
 }
 
 /// Removes objects; what is gone already is no error, and nothing goes that has the name by now.
@@ -123,6 +149,15 @@ pub(super) async fn until_replaced(work: &Work<'_>, removed: &[Gone]) -> Result<
         until_gone(work, kind, None, |object| object["metadata"]["uid"] == gone.uid.as_str()).await?;
     }
     Ok(())
+}
+
+/// Waits until no object of a kind is left that was made for another one.
+pub(super) async fn until_none_belongs(work: &Work<'_>, kind: Kind, owner: &str) -> Result<()> {
+    let is_owned = |object: &Value| {
+        let owners = object["metadata"]["ownerReferences"].as_array();
+        owners.into_iter().flatten().any(|one| one["uid"] == owner)
+    };
+    until_gone(work, kind, None, is_owned).await
 }
 
 /// Waits until no object of a kind is left that is meant, or none of a part of the application.

@@ -13,19 +13,19 @@ use straddle_core::{
 
 use super::{
     Work,
-    objects::{self, Looked},
+    objects::{self, Known, Looked},
     rollout::{self, Goal},
 };
 use crate::{
     client::{
         self,
         fields::applied,
-        kinds::{self, AUTOSCALER, CONFIG_MAP, Kind, REPLICA_SET, SCALED_OBJECT, SECRET},
+        kinds::{self, AUTOSCALER, CONFIG_MAP, EXTERNAL_SECRET, Kind, REPLICA_SET, SCALED_OBJECT, SECRET},
     },
     diff::{Bundle, Gone},
     labels::{self, HANDOVER, STRADDLE},
     names,
-    observe::{Live, MAIN, annotation_of, number_of},
+    observe::{self, Live, MAIN, annotation_of, number_of},
 };
 
 /// The deadline of a rollout that names none.
@@ -34,19 +34,24 @@ const DEADLINE: Duration = Duration::from_secs(600);
 /// Applies what a service is made of, and waits until it is so.
 pub(super) async fn deploy(work: &Work<'_>, bundle: &Bundle) -> Result<String> {
     let main = main_of(&bundle.objects);
-    let before = match main {
+    // What was not there is only made, and nothing of it is taken over.
+    let before = match main.filter(|_| !bundle.is_new) {
         Some((kind, name, _)) => work.client().get(kind, &work.namespace, name).await?,
         None => None,
     };
-    let looked = main.map(|(kind, name, _)| Looked { kind, name, found: before.as_ref() });
+    let looked = main.filter(|_| !bundle.is_new);
+    let looked = looked.map(|(kind, name, _)| Looked { kind, name, found: before.as_ref() });
     objects::remove_all(work, &bundle.replaced).await?;
+    let_go(work, &bundle.gone).await?;
     let handed = hand_over(work, bundle, before.as_ref()).await?;
-    let made = objects::apply_all(work, &bundle.objects, looked.as_ref()).await?;
+    let known = Known { is_new: bundle.is_new, looked, awaited: &bundle.awaited };
+    let made = objects::apply_all(work, &bundle.objects, &known).await?;
     let before = before.as_ref().and_then(|object| applied(object, STRADDLE));
     if let (true, Some((kind, name, _))) = (handed, main) {
         work.client().hold_replicas(kind, &work.namespace, name, None).await?;
     }
-    objects::remove_all(work, &bundle.gone).await?;
+    let others: Vec<Gone> = bundle.gone.iter().filter(|gone| !is_scaler(gone)).cloned().collect();
+    objects::remove_all(work, &others).await?;
     let Some((kind, name, main)) = main else { return Ok("made".to_owned()) };
     // Where nothing ran and nothing is to run, there is nothing to wait for.
     if before.is_none() && main["spec"]["replicas"] == 0 {
@@ -89,16 +94,28 @@ async fn hand_over(work: &Work<'_>, bundle: &Bundle, before: Option<&Value>) -> 
             Ok(false)
         }
         (Some(wanted), _) if bundle.takes_replicas || applied(before, HANDOVER).is_some() => {
-            // The autoscaler goes first: it would set its own number again.
-            let is_scaler =
-                |gone: &&Gone| [AUTOSCALER.name, SCALED_OBJECT.name].contains(&gone.kind.as_str());
-            let scalers: Vec<Gone> = bundle.gone.iter().filter(is_scaler).cloned().collect();
-            objects::remove_all(work, &scalers).await?;
             work.client().hold_replicas(kind, &work.namespace, name, Some(wanted)).await?;
             Ok(true)
         }
         _ => Ok(false),
     }
+}
+
+fn is_scaler(gone: &Gone) -> bool {
+    [AUTOSCALER.name, SCALED_OBJECT.name].contains(&gone.kind.as_str())
+}
+
+/// Lets an autoscaler go that is to go, before anything else is done: it would set its own number again, and KEDA refuses to act where another one
+/// does. One of KEDA goes on until KEDA has let go of it.
+async fn let_go(work: &Work<'_>, gone: &[Gone]) -> Result<()> {
+    let scalers: Vec<Gone> = gone.iter().filter(|gone| is_scaler(gone)).cloned().collect();
+    objects::remove_all(work, &scalers).await?;
+    let of_keda: Vec<Gone> = scalers.into_iter().filter(|gone| gone.kind == SCALED_OBJECT.name).collect();
+    objects::until_replaced(work, &of_keda).await?;
+    for scaled in &of_keda {
+        objects::until_none_belongs(work, AUTOSCALER, &scaled.uid).await?;
+    }
+    Ok(())
 }
 
 fn main_of(objects: &[Value]) -> Option<(Kind, &str, &Value)> {
@@ -191,23 +208,32 @@ async fn mark_failed(work: &Work<'_>, hash: &str) -> Result<()> {
     Ok(())
 }
 
+/// Returns whether an object was made for the pod templates that name it.
+fn is_generated(object: &Value) -> bool {
+    object["immutable"] == true || object["kind"] == EXTERNAL_SECRET.name
+}
+
 /// Removes generated ConfigMaps and Secrets that no kept revision uses any more.
 async fn tidy(work: &Work<'_>) -> Result<()> {
     let selector = selector(work);
-    let lists = [CONFIG_MAP, SECRET].map(|kind| work.client().list(kind, &work.namespace, &selector));
-    if !try_join_all(lists).await?.iter().flatten().any(|object| object["immutable"] == true) {
+    let mut generated = vec![CONFIG_MAP, SECRET];
+    generated.extend(work.shared.installed().await?.iter().filter(|kind| **kind == EXTERNAL_SECRET));
+    let lists = generated.iter().map(|kind| observe::list(work.client(), *kind, &work.namespace, &selector));
+    if !try_join_all(lists).await?.iter().flatten().any(is_generated) {
         return Ok(());
     }
-    let kinds = [CONFIG_MAP, SECRET, REPLICA_SET, kinds::REVISION, MAIN[0], MAIN[1], MAIN[2]];
+    let mut kinds = vec![REPLICA_SET, kinds::REVISION, MAIN[0], MAIN[1], MAIN[2]];
+    kinds.extend(&generated);
     let live = Live::read_part(work.client(), &selector, &work.namespace, &kinds).await?;
     let kept = live.kept(work.name);
     let current = live.main(work.name).map(|(_, object)| object["spec"]["template"].to_string());
     let templates: Vec<String> =
         kept.iter().take(KEPT_REVISIONS + 1).map(|kept| kept.template.to_string()).chain(current).collect();
     let unused = live.of(labels::SERVICE, work.name).filter(|((kind, name), object)| {
-        let is_generated = [CONFIG_MAP, SECRET].contains(kind) && object["immutable"] == true;
         let quoted = format!("\"{name}\"");
-        is_generated && !templates.iter().any(|template| template.contains(&quoted))
+        generated.contains(kind)
+            && is_generated(object)
+            && !templates.iter().any(|template| template.contains(&quoted))
     });
     let gone = unused.map(|((kind, name), object)| {
         work.client().delete(*kind, &work.namespace, name, object["metadata"]["uid"].as_str())

@@ -14,7 +14,10 @@ use straddle_core::{
 };
 use tokio::task::JoinHandle;
 
-use super::{Work, objects};
+use super::{
+    Work,
+    objects::{self, Known},
+};
 use crate::{
     client::{
         self, Change, Client,
@@ -45,7 +48,8 @@ pub(crate) struct Ran {
 pub(super) async fn run_step(work: &Work<'_>, bundle: &Bundle) -> Result<String> {
     objects::remove_all(work, &bundle.replaced).await?;
     objects::until_replaced(work, &bundle.replaced).await?;
-    objects::apply_all(work, &bundle.objects, None).await?;
+    let known = Known { is_new: bundle.is_new, looked: None, awaited: &bundle.awaited };
+    objects::apply_all(work, &bundle.objects, &known).await?;
     let Some(job) = bundle.objects.iter().find(|object| object["kind"] == JOB.name) else {
         return Ok("made".to_owned());
     };

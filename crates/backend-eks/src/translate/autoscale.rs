@@ -20,6 +20,9 @@ const SCALED_OBJECT: &str = "ScaledObject";
 const CODE: &str = "kubernetes/autoscale";
 const KEDA: &str = "install KEDA";
 
+/// What KEDA puts before the name of its own autoscaler.
+const KEDA_PREFIX: &str = "keda-hpa-";
+
 /// The longest time for which the API lets an autoscaler look back.
 const MAX_WINDOW: i32 = 3600;
 
@@ -27,6 +30,8 @@ const MAX_WINDOW: i32 = 3600;
 struct Places {
     object: Place,
     measures: Place,
+    /// Whether the items of that list are told from each other.
+    uses_keda: bool,
     behaviour: Place,
     min: Place,
     max: Place,
@@ -41,6 +46,7 @@ impl Places {
                 behaviour: object.child("advanced").child("horizontalPodAutoscalerConfig").child("behavior"),
                 min: object.child("minReplicaCount"),
                 max: object.child("maxReplicaCount"),
+                uses_keda,
                 object,
             };
         }
@@ -50,8 +56,14 @@ impl Places {
             behaviour: object.child("behavior"),
             min: object.child("minReplicas"),
             max: object.child("maxReplicas"),
+            uses_keda,
             object,
         }
+    }
+
+    /// Returns where a measure stands among the others.
+    fn measure(&self, at: usize) -> Place {
+        if self.uses_keda { self.measures.index(at) } else { self.measures.clone() }
     }
 }
 
@@ -87,7 +99,7 @@ pub(super) fn autoscale(
     let mut shares = Vec::new();
     for (share, what) in [(cpu, "cpu"), (memory, "memory")] {
         let Some(share) = share else { continue };
-        out.map(field.child(what), &[&places.measures]);
+        out.map(field.child(what), &[&places.measure(shares.len())]);
         asked_for(out, around, &field, template, what);
         shares.push((what, whole(out, &field.child(what), *share)));
     }
@@ -102,9 +114,14 @@ pub(super) fn autoscale(
         })
         .collect();
     if let Some(queue) = queue {
-        triggers.extend(self::queue(out, &field.child("queue"), &places, queue, uses_keda));
+        let place = places.measure(triggers.len());
+        triggers.extend(self::queue(out, &field.child("queue"), &place, queue, uses_keda));
     }
-    triggers.extend(by_the_clock(out, &field, &places, schedules, uses_keda));
+    by_the_clock(out, &field, &places, schedules, &mut triggers);
+    if uses_keda && *min == 0 && triggers.len() == shares.len() {
+        let message = "KEDA scales to nothing by a queue or the clock only: what is not there has no load";
+        out.blocked(CODE, field.child("min"), message, "write `min: 1`, or a queue or times beside the load");
+    }
     let behaviour = behaviour(out, &field, &places, *scale_out_cooldown, *scale_in_cooldown);
     let name = names::object(owner.name);
     let metadata = around.metadata(&name, owner.labels);
@@ -116,8 +133,11 @@ pub(super) fn autoscale(
             "triggers": triggers,
         });
         if let Some(behaviour) = behaviour {
-            spec["advanced"] =
-                json!({"horizontalPodAutoscalerConfig": {"behavior": object::value(&behaviour)}});
+            spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"] = object::value(&behaviour);
+        }
+        // KEDA refuses a name that is too long with what it puts before it.
+        if name.len() + KEDA_PREFIX.len() > names::MAX_LABEL {
+            spec["advanced"]["horizontalPodAutoscalerConfig"]["name"] = json!(name);
         }
         let document = json!({
             "apiVersion": "keda.sh/v1alpha1",
@@ -207,7 +227,7 @@ fn requests(out: &mut Output, field: &FieldPath, is_measured: bool) {
 fn queue(
     out: &mut Output,
     field: &FieldPath,
-    places: &Places,
+    place: &Place,
     queue: &QueueTarget,
     uses_keda: bool,
 ) -> Option<Value> {
@@ -219,8 +239,8 @@ fn queue(
         }
         return None;
     }
-    out.map(field.child("messages_per_task"), &[&places.measures]);
-    out.map(field.child("url"), &[&places.measures]);
+    out.map(field.child("messages_per_task"), &[place]);
+    out.map(field.child("url"), &[place]);
     let message = "KEDA reads the length of the queue: its own role has to be allowed to";
     out.adapted(CODE, field.child("url"), message);
     let region = url.split('.').nth(1).unwrap_or_default();
@@ -241,26 +261,29 @@ fn by_the_clock(
     field: &FieldPath,
     places: &Places,
     schedules: &[ScheduledBounds],
-    uses_keda: bool,
-) -> Vec<Value> {
-    let mut triggers = Vec::new();
+    triggers: &mut Vec<Value>,
+) {
     for (at, ScheduledBounds { cron, timezone, min, max }) in schedules.iter().enumerate() {
         let field = field.child("schedules").index(at);
         let next = schedules.get((at + 1) % schedules.len());
-        let can = uses_keda && schedules.len() > 1;
+        let can = places.uses_keda && schedules.len() > 1;
+        let is_wanted = min.is_some_and(|min| min > 0);
+        let place = if is_wanted { places.measure(triggers.len()) } else { places.measures.clone() };
         if max.is_some() {
             let message = "the upper bound stays: nothing in a cluster changes it by the clock";
             out.adapted(CODE, field.child("max"), message);
         }
         for (given, key) in [(true, "cron"), (true, "timezone"), (min.is_some(), "min")] {
             if given && can {
-                out.map(field.child(key), &[&places.measures]);
+                // It is the end of the times before it, too.
+                out.map(field.child(key), &[&place, &places.measures]);
             } else if given {
                 let message = "the bounds stay: only KEDA changes them by the clock, between two times";
                 out.adapted(CODE, field.child(key), message);
             }
         }
-        let (Some(min), Some(next)) = (min.filter(|_| can), next) else { continue };
+        // KEDA takes no time in which nothing is wanted: outside of the others the lower bound holds anyway.
+        let (Some(min), Some(next)) = (min.filter(|_| can && is_wanted), next) else { continue };
         if next.timezone != *timezone {
             let message = format!("it ends when the next bounds begin, at {} in this time zone", next.cron);
             out.adapted(CODE, field.child("timezone"), message);
@@ -275,7 +298,6 @@ fn by_the_clock(
             },
         }));
     }
-    triggers
 }
 
 fn behaviour(

@@ -172,10 +172,11 @@ fn route(
             let fix = "install it, or remove `gateway` from the target so that an Ingress is used";
             out.blocked(GATEWAY, field.child("port"), message, fix);
         }
+        let rule = place.child("rules").index(rules.len());
         for (given, key, place) in [
-            (true, "port", place.child("rules")),
+            (true, "port", rule.child("backendRefs")),
             (host.is_some(), "host", place.child("hostnames")),
-            (prefix.is_some(), "prefix", place.child("rules")),
+            (prefix.is_some(), "prefix", rule.child("matches")),
         ] {
             if given {
                 out.map(field.child(key), &[&place]);

@@ -97,6 +97,34 @@ fn what_is_installed_is_used() {
     }
 }
 
+/// What the [validating webhook of KEDA](https://github.com/kedacore/keda/blob/v2.21.0/apis/keda/v1alpha1/scaledobject_webhook.go) and its
+/// [scaler of times](https://github.com/kedacore/keda/blob/v2.21.0/pkg/scalers/cron_scaler.go) refuse.
+#[test]
+fn keda_is_asked_for_nothing_that_it_refuses() {
+    let known = Facts::observed()
+        .with(facts::VERSION, "1.35")
+        .with(facts::CRDS, vec![facts::SCALED_OBJECT.to_owned()]);
+    let scaled = |name: &str, scale: &str| {
+        let yaml = format!(
+            "app: shop\nservices: {{{name}: {{image: a, resources: {{cpu: 1, memory: 1Gi}}, autoscale: {{max: 3, {scale}}}}}}}"
+        );
+        translated_by(&yaml, &known, &KubernetesConfig::default())
+    };
+    let load_only = scaled("web", "min: 0, cpu: 50%");
+    assert_eq!(found(&load_only, "kubernetes/autoscale")[0].0, FindingKind::Blocked);
+    let times = "schedules: [{cron: \"0 8 * * *\", min: 2}, {cron: \"0 20 * * *\", min: 0}]";
+    let by_the_clock = scaled("web", &format!("min: 0, cpu: 50%, {times}"));
+    assert!(!by_the_clock.is_blocked(), "{:#?}", by_the_clock.findings);
+    let spec = object(&by_the_clock, "ScaledObject", "web")["spec"].clone();
+    let wanted: Vec<_> =
+        spec["triggers"].as_array().unwrap().iter().map(|one| &one["metadata"]["desiredReplicas"]).collect();
+    assert_eq!(wanted, [&json!(null), &json!("2")]);
+    assert!(spec.get("advanced").is_none());
+    let long = "a".repeat(60);
+    let spec = object(&scaled(&long, &format!("min: 0, {times}")), "ScaledObject", &long)["spec"].clone();
+    assert_eq!(spec["advanced"]["horizontalPodAutoscalerConfig"]["name"], long.as_str());
+}
+
 #[test]
 fn the_example_passes_with_what_is_said_about_it() {
     let shop = translated(include_str!("../../../../../examples/shop/straddle.yaml"));
