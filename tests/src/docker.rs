@@ -13,9 +13,8 @@ use bollard::{
     models::{ContainerCreateBody, NetworkCreateRequest, VolumeCreateRequest},
     query_parameters::{
         CreateContainerOptionsBuilder, EventsOptionsBuilder, ImportImageOptions, InspectContainerOptions,
-        InspectNetworkOptions, ListContainersOptionsBuilder, LogsOptionsBuilder, PushImageOptionsBuilder,
-        RemoveContainerOptionsBuilder, RemoveImageOptions, RemoveVolumeOptions, StartContainerOptions,
-        TagImageOptionsBuilder,
+        InspectNetworkOptions, LogsOptionsBuilder, PushImageOptionsBuilder, RemoveContainerOptionsBuilder,
+        RemoveImageOptions, RemoveVolumeOptions, StartContainerOptions, TagImageOptionsBuilder,
     },
 };
 use futures_util::StreamExt;
@@ -257,23 +256,6 @@ impl Engine {
             snapshot.insert(one, kept);
         }
         Ok(snapshot)
-    }
-
-    /// Returns the containers that run and have a label: its value, and the name of each.
-    ///
-    /// # Errors
-    ///
-    /// [`Unavailable`](ErrorKind::Unavailable) with the engine's answer.
-    pub async fn running_with(&self, label: &str) -> Result<Vec<(String, String)>> {
-        let filters = HashMap::from([("label".to_owned(), vec![label.to_owned()])]);
-        let options = ListContainersOptionsBuilder::default().filters(&filters).build();
-        let found = self.docker.list_containers(Some(options)).await.map_err(failed("list containers"))?;
-        let named = found.into_iter().map(|container| {
-            let value = container.labels.and_then(|mut labels| labels.remove(label)).unwrap_or_default();
-            let name = container.names.and_then(|names| names.into_iter().next()).unwrap_or_default();
-            (value, name.trim_start_matches('/').to_owned())
-        });
-        Ok(named.collect())
     }
 
     /// Returns what happened to the containers of an application until now: when, in nanoseconds since 1970, and what (`die`).
