@@ -108,6 +108,8 @@ fn refuse_held(plan: &Plan) -> Result<()> {
     let held: Vec<String> = plan
         .steps
         .iter()
+        // Only what is asked for is read: each step looks at all of them.
+        .filter(|step| !step.payload["held"].is_null())
         .filter_map(|step| Some((step, bundle(&step.payload).ok()?.held)))
         .filter(|(_, held)| !held.is_empty())
         .map(|(step, held)| format!("{}: {}", step.resource, held.join(", ")))
