@@ -6,21 +6,26 @@ use straddle_core::capability::{Capability, Feature, Provider};
 pub(crate) fn capability() -> Capability {
     use Provider::{Engine, WhileWatching};
     Capability::default()
-        .with_note(Feature::Autoscale, Engine, "by CPU, memory, requests, queues and the clock")
-        .with_note(Feature::BlueGreen, Engine, "behind a load balancer or through Service Connect")
-        .with_note(Feature::Canary, Engine, "behind a load balancer or through Service Connect")
+        .with_note(Feature::Autoscale, Provider::None, "rendered only, so far")
+        .with_note(Feature::BlueGreen, Provider::None, "rendered only, so far")
+        .with_note(Feature::Canary, Provider::None, "rendered only, so far")
+        .with_note(Feature::Discovery, Provider::None, "rendered only, so far")
+        .with_note(Feature::Linear, Provider::None, "rendered only, so far")
+        .with_note(Feature::Schedule, Provider::None, "rendered only, so far")
+        .with_note(
+            Feature::Lease,
+            Provider::None,
+            "not yet: what a plan was made from is read again before each change",
+        )
         .with_note(Feature::ConfigFiles, Provider::None, "put them into the image")
         .with_note(Feature::CrashRestart, Engine, "a new task, or in place with `restart`")
         .with_note(Feature::Daemon, Engine, "on instances of your own")
         .with(Feature::DependsOn, Engine)
-        .with_note(Feature::Discovery, Engine, "with a Cloud Map namespace")
         .with(Feature::EssentialExit, Engine)
         .with(Feature::Events, Engine)
         .with_note(Feature::HealthChecks, Engine, "commands, and HTTP behind a load balancer")
         .with(Feature::HealthReplacement, Engine)
         .with_note(Feature::History, Engine, "ten revisions")
-        .with_note(Feature::Lease, Engine, "where the target asks for it")
-        .with_note(Feature::Linear, Engine, "behind a load balancer or through Service Connect")
         .with_note(Feature::Logs, Engine, "from CloudWatch Logs")
         .with_note(Feature::PersistentVolumes, Engine, "EFS, and volumes of Docker on instances of your own")
         .with_note(Feature::PortForward, Engine, "where this machine reaches the addresses of tasks")
@@ -30,7 +35,6 @@ pub(crate) fn capability() -> Capability {
         .with(Feature::Rolling, Engine)
         .with(Feature::Run, Engine)
         .with(Feature::Scale, Engine)
-        .with(Feature::Schedule, Engine)
         .with_note(Feature::SecretEnvironment, Engine, "Secrets Manager and Parameter Store")
         .with_note(Feature::SecretFiles, Provider::None, "as variables only")
         .with_note(Feature::SharedNetwork, Engine, "but for the network modes `bridge` and `none`")

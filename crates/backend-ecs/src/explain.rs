@@ -235,8 +235,8 @@ mod tests {
 
     use super::*;
 
-    fn one(task: Value) -> Option<(Cause, String)> {
-        troubles(&task).first().map(|one| (one.cause, one.summary.clone()))
+    fn one(task: &Value) -> Option<(Cause, String)> {
+        troubles(task).first().map(|one| (one.cause, one.summary.clone()))
     }
 
     #[test]
@@ -291,10 +291,10 @@ mod tests {
                 "the health check of a container fails",
             ),
         ] {
-            assert_eq!(one(stopped(code, reason, container)), Some((cause, summary.to_owned())), "{reason}");
+            assert_eq!(one(&stopped(code, reason, container)), Some((cause, summary.to_owned())), "{reason}");
         }
         assert_eq!(
-            one(stopped(
+            one(&stopped(
                 "ServiceSchedulerInitiated",
                 "Scaling activity initiated by (deployment ecs-svc/1)",
                 json!({"name": "web", "exitCode": 143})
@@ -303,7 +303,7 @@ mod tests {
         );
         assert_eq!(
             one(
-                json!({"taskArn": "a/1", "lastStatus": "RUNNING", "desiredStatus": "RUNNING", "containers": []})
+                &json!({"taskArn": "a/1", "lastStatus": "RUNNING", "desiredStatus": "RUNNING", "containers": []})
             ),
             None
         );

@@ -76,16 +76,6 @@ impl Client {
         self.call(service, operation, document).await.map_err(|refused| refused.into_error(name, &what))
     }
 
-    /// Calls EventBridge Scheduler.
-    pub(crate) async fn scheduler(
-        &self,
-        operation: &'static str,
-        how: (&'static str, &str),
-        document: &Value,
-    ) -> Outcome {
-        self.aws.rest(&Service::SCHEDULER, operation, how, document).await
-    }
-
     /// Makes an error of a refusal of ECS.
     pub(crate) fn error(&self, refused: Refused, operation: &str) -> Error {
         let what = format!("ecs:{operation}");

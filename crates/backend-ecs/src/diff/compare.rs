@@ -260,7 +260,7 @@ fn container_words(path: &str, workload: &str, is_single: bool) -> Option<String
 
 /// Finds the field that was written to a place.
 fn by_mapping(path: &str, key: &ResourceKey, mappings: &[Mapping]) -> Option<String> {
-    let pointer = format!("/{}", path.replace('.', "/").replace('[', "/").replace(']', ""));
+    let pointer = format!("/{}", path.replace(['.', '['], "/").replace(']', ""));
     let is_at = |native: &str| {
         pointer == native || pointer.strip_prefix(native).is_some_and(|rest| rest.starts_with('/'))
     };

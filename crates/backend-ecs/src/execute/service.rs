@@ -215,16 +215,14 @@ async fn settled(work: &Work<'_>, step: &ServiceStep, made: &Value, arn: &str) -
         return Ok(());
     }
     let current = number_of(arn);
-    let (stay, go): (Vec<(usize, Kept)>, Vec<(usize, Kept)>) = all
-        .into_iter()
-        .enumerate()
-        .partition(|(at, one)| *at < KEPT_REVISIONS || Some(one.number) == current);
-    for (_, one) in go {
-        if let Some(arn) = crate::diff::revision_arn(&service, one.number) {
+    let mut stay = Vec::new();
+    for (at, one) in all.into_iter().enumerate() {
+        if at < KEPT_REVISIONS || Some(one.number) == current {
+            stay.push(one);
+        } else if let Some(arn) = crate::diff::revision_arn(&service, one.number) {
             client.deregister(&arn).await?;
         }
     }
-    let stay: Vec<Kept> = stay.into_iter().map(|(_, one)| one).collect();
     let arn = made["serviceArn"].as_str().unwrap_or_default();
     client.tag(arn, &[(tags::REVISIONS, kept_tag(&stay))]).await
 }

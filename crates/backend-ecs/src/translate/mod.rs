@@ -165,7 +165,7 @@ pub(crate) fn translate(app: &App, scope: &Scope, facts: &Facts, config: &EcsCon
     for resource in &resources {
         *objects.entry(resource.key.kind.clone()).or_default() += 1;
     }
-    let permissions = permissions(objects.keys().map(String::as_str).collect());
+    let permissions = permissions(&objects.keys().map(String::as_str).collect());
     let Output { findings, mappings } = out;
     Translation {
         desired: Desired { resources },
@@ -177,7 +177,7 @@ pub(crate) fn translate(app: &App, scope: &Scope, facts: &Facts, config: &EcsCon
 }
 
 /// Returns what whoever applies it must be allowed.
-fn permissions(kinds: BTreeSet<&str>) -> Vec<String> {
+fn permissions(kinds: &BTreeSet<&str>) -> Vec<String> {
     const OF_KINDS: [(&str, &[&str]); 12] = [
         (
             TASK_DEFINITION,

@@ -72,7 +72,7 @@ pub(super) fn configuration(
             field.child("max_running"),
             "an instance runs one task of it at most, so that it is stopped before the new one starts",
         );
-        out.push(finding.with_change(format!("{}/{}", min_healthy, max_running), "0%/100%"));
+        out.push(finding.with_change(format!("{min_healthy}/{max_running}"), "0%/100%"));
     }
     if is_daemon {
         native.minimum_healthy_percent = 0;
