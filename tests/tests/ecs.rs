@@ -14,7 +14,26 @@ use straddle_tests::{
 };
 
 /// What MiniStack shows, by the ids of behaviours or what they begin with; the others need what it does not simulate, see [`MiniStack`].
-const SHOWN: [&str; 5] = ["create", "logs-many", "run-exit", "scale", "unchanged"];
+const SHOWN: [&str; 18] = [
+    "absent",
+    "after-task",
+    "cause-exits-at-once",
+    "cause-secret-missing",
+    "command-words",
+    "create",
+    "environment-values",
+    "logs-many",
+    "plan-stale",
+    "refusals",
+    "rollback",
+    "run-",
+    "scale",
+    "secret-environment",
+    "stop-grace",
+    "unchanged",
+    "unowned",
+    "update-environment",
+];
 
 /// What the suite's target is told: nothing of it is looked at by an emulator.
 fn config(cluster: &str) -> EcsConfig {

@@ -80,7 +80,11 @@ pub(super) async fn follow(work: &Work<'_>, goal: &Goal) -> Result<String> {
                 let message = format!("somebody else began another deployment of {}", goal.name);
                 return Err(Error::new(ErrorKind::Conflict, message).with_help("run the same command again"));
             }
-            Verdict::GivenUp(why) => return Err(given_up(work, &seen, why).await),
+            Verdict::GivenUp(why) => {
+                // The tasks that failed may be told of later than what they come to.
+                Sight::read(work, goal, &mut seen).await?;
+                return Err(given_up(work, &seen, why).await);
+            }
             Verdict::Under => {}
         }
         let state = sight.state();

@@ -211,6 +211,7 @@ fn ruled(
             "set `listener` of the target, or `target_group` here",
         );
     }
+    super::only_rendered(out, field.clone(), "a rule of a listener");
     let listener = around.config.listener.as_deref().unwrap_or_default();
     let suffix = if at == 0 { String::new() } else { format!("-{}", at + 1) };
     let service = names::workload(around.scope, task.name);

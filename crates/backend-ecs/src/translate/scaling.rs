@@ -33,6 +33,7 @@ pub(super) fn resources(
         scale_in_cooldown,
     } = model;
     let field = task.field.child("autoscale");
+    super::only_rendered(out, field.clone(), "scaling by the load");
     let name = names::workload(around.scope, task.name);
     let place = Place::root(ResourceKey::new(SCALABLE_TARGET, name.as_str()));
     out.map(field.child("min"), &[&place.child("MinCapacity")]);

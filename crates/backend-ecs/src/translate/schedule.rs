@@ -158,6 +158,7 @@ fn by_the_clock(
 ) -> Option<straddle_core::platform::Resource> {
     let Schedule { cron, timezone, overlap } = model;
     let field = task.field.child("schedule");
+    super::only_rendered(out, field.clone(), "a schedule");
     let place = &task.place;
     out.map(field.child("cron"), &[&place.child("ScheduleExpression")]);
     out.map(field.child("timezone"), &[&place.child("ScheduleExpressionTimezone")]);
