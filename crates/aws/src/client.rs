@@ -17,20 +17,25 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
 use http::{Request, header};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use straddle_core::{
     clock::{Clock, SystemClock},
     error::{Error, ErrorKind, Result},
 };
+use tokio::sync::Mutex;
 
 use crate::{
-    Protocol, Refusal, Refused, Service, Session,
+    Credentials, Protocol, Refusal, Refused, Service, Session,
     refusal::{code, first_line},
     xml,
 };
 
 /// How long one call may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long credentials must go on to be valid to sign once more.
+const REST: SignedDuration = SignedDuration::from_secs(300);
 
 /// An answer, or why there is none.
 pub type Outcome = std::result::Result<Value, Refused>;
@@ -39,6 +44,8 @@ pub type Outcome = std::result::Result<Value, Refused>;
 #[derive(Clone)]
 pub struct Client {
     session: Arc<Session>,
+    /// What signed last; locked while new ones are had, so that many calls at once ask for them once.
+    credentials: Arc<Mutex<Option<Credentials>>>,
     connector: SharedHttpConnector,
     clock: Arc<dyn Clock>,
 }
@@ -66,7 +73,12 @@ impl Client {
         let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
         let connector = Connector::builder().proxy_config(ProxyConfig::from_env()).tls_provider(tls).build();
         let connector = SharedHttpConnector::new(connector);
-        Self { session: Arc::new(session), connector, clock: Arc::new(SystemClock::new()) }
+        Self {
+            session: Arc::new(session),
+            credentials: Arc::default(),
+            connector,
+            clock: Arc::new(SystemClock::new()),
+        }
     }
 
     /// Returns who calls.
@@ -155,15 +167,28 @@ impl Client {
             && refusal.is_of_the_caller()
         {
             // They may have ended early: the next call gets new ones.
-            self.session.forget().await;
+            *self.credentials.lock().await = None;
         }
         let refused = outcome.as_ref().err().map(|refused| refused.code().unwrap_or("no answer").to_owned());
         tracing::debug!(call = name, refused, took = ?took, "called AWS");
         outcome
     }
 
+    /// Returns credentials that are valid now, those of the last call where they still are. Those without an end are of a file or the environment,
+    /// which do not change while a command runs.
+    async fn credentials(&self) -> Result<Credentials> {
+        let mut last = self.credentials.lock().await;
+        let now = self.clock.now();
+        let is_valid =
+            |found: &&Credentials| found.expires().is_none_or(|end| end.duration_since(now) > REST);
+        if let Some(found) = last.as_ref().filter(is_valid) {
+            return Ok(found.clone());
+        }
+        Ok(last.insert(self.session.credentials().await?).clone())
+    }
+
     async fn signed(&self, call: &Call<'_>, endpoint: &str) -> Result<HttpRequest> {
-        let credentials = self.session.credentials().await?;
+        let credentials = self.credentials().await?;
         let url = format!("{}{}", endpoint.trim_end_matches('/'), call.path);
         let wrong = |reason: Box<dyn std::error::Error + Send + Sync>| {
             Error::new(ErrorKind::Invalid, format!("`{endpoint}` is no address of a service of AWS"))

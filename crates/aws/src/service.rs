@@ -33,6 +33,8 @@ pub struct Service {
 impl Service {
     /// Amazon ECS.
     pub const ECS: Self = Self::json("ECS", "ecs", "ecs", "AmazonEC2ContainerServiceV20141113");
+    /// Amazon EKS.
+    pub const EKS: Self = Self { id: "EKS", host: "eks", signing_name: "eks", protocol: Protocol::Rest };
     /// Amazon CloudWatch Logs.
     pub const LOGS: Self = Self::json("CloudWatch Logs", "logs", "logs", "Logs_20140328");
     /// Application Auto Scaling.

@@ -6,12 +6,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout
 use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError};
 use aws_smithy_http_client::{Builder, tls};
 use aws_types::service_config::ServiceConfigKey;
-use jiff::{SignedDuration, Timestamp};
-use straddle_core::{
-    clock::{Clock, SystemClock},
-    error::{Error, ErrorKind, Result, innermost},
-};
-use tokio::sync::Mutex;
+use straddle_core::error::{Error, ErrorKind, Result, innermost};
 
 use crate::{Credentials, Service, partition};
 
@@ -26,12 +21,7 @@ pub struct Session {
     config: SdkConfig,
     profile: Option<String>,
     region: String,
-    /// What was given last: providers ask their source each time.
-    last: Mutex<Option<Credentials>>,
 }
-
-/// How long credentials must go on to be valid to be used once more.
-const REST: Duration = Duration::from_secs(300);
 
 impl Session {
     /// Reads the configuration; `region` and `profile` go before what it says.
@@ -67,7 +57,7 @@ impl Session {
             ));
         };
         partition::check_region(&region)?;
-        Ok(Self { config, profile: profile.map(str::to_owned), region, last: Mutex::default() })
+        Ok(Self { config, profile: profile.map(str::to_owned), region })
     }
 
     /// Returns the region.
@@ -99,22 +89,12 @@ impl Session {
         })
     }
 
-    /// Gets credentials that are valid now, those of the last time where they still are.
+    /// Gets credentials that are valid now; they may be new ones each time, since providers ask their source.
     ///
     /// # Errors
     ///
     /// [`Denied`](ErrorKind::Denied) where there are none, [`Unavailable`](ErrorKind::Unavailable) where what gives them does not answer.
     pub async fn credentials(&self) -> Result<Credentials> {
-        let mut last = self.last.lock().await;
-        if let Some(found) = last.as_ref().filter(|found| is_valid(found, SystemClock::new().now())) {
-            return Ok(found.clone());
-        }
-        let found = self.provided().await?;
-        *last = Some(found.clone());
-        Ok(found)
-    }
-
-    async fn provided(&self) -> Result<Credentials> {
         let Some(provider) = self.config.credentials_provider() else {
             return Err(self.refused("nothing gives credentials for AWS", None));
         };
@@ -137,11 +117,6 @@ impl Session {
         }
     }
 
-    /// Forgets what was given last: the service does not take it.
-    pub(crate) async fn forget(&self) {
-        *self.last.lock().await = None;
-    }
-
     fn refused(&self, what: &str, reason: Option<&str>) -> Error {
         let (of, flag) = match &self.profile {
             Some(profile) => (format!(" (profile `{profile}`)"), format!(" --profile {profile}")),
@@ -152,12 +127,6 @@ impl Session {
             "log in (`aws sso login{flag}`), or set AWS_PROFILE or `profile` of the target; `aws sts get-caller-identity{flag}` shows who you are"
         ))
     }
-}
-
-/// Credentials without an end are of a file or the environment, which do not change while a command runs.
-fn is_valid(credentials: &Credentials, now: Timestamp) -> bool {
-    let rest = SignedDuration::try_from(REST).unwrap_or_default();
-    credentials.expires().is_none_or(|end| end.duration_since(now) > rest)
 }
 
 impl fmt::Debug for Session {

@@ -6,6 +6,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use http::{HeaderValue, Request, header::AUTHORIZATION};
 use jiff::Timestamp;
 use kube::client::Body;
+use straddle_aws::Session;
 use straddle_core::{
     clock::Clock,
     error::{Error, ErrorKind, Result},
@@ -13,7 +14,7 @@ use straddle_core::{
 use tokio::sync::Mutex;
 use tower::{BoxError, filter::AsyncPredicate};
 
-use super::{Token, session::Session};
+use super::Token;
 
 /// Who makes tokens.
 pub(super) trait Source: fmt::Debug + Send + Sync + 'static {

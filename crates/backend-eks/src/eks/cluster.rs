@@ -14,12 +14,13 @@ use http::{Request, Uri};
 use http_body_util::{BodyExt, Limited};
 use kube::client::Body;
 use serde::Deserialize;
+use straddle_aws::{Credentials, Service, Session, partition::check_region};
 use straddle_core::{
     clock::Clock,
     error::{Error, ErrorKind, Result, Retry},
 };
 
-use super::{Credentials, partition::check_region, session::Session, token::check_cluster};
+use super::token::check_cluster;
 
 /// How often EKS is asked where it is throttled or away, with the wait after each time.
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(1)];
@@ -46,7 +47,7 @@ pub(super) struct Cluster {
 pub(super) async fn describe(session: &Session, name: &str, clock: &dyn Clock) -> Result<Cluster> {
     check_cluster(name)?;
     let credentials = session.credentials().await?;
-    let place = Place { endpoint: session.endpoint(), region: session.region(), name };
+    let place = Place { endpoint: session.endpoint(&Service::EKS), region: session.region(), name };
     let mut pauses = PAUSES.into_iter();
     loop {
         let failed = match place.ask(&credentials, clock).await {

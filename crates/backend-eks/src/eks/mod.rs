@@ -19,9 +19,6 @@
 
 mod bearer;
 mod cluster;
-mod credentials;
-mod partition;
-mod session;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -32,18 +29,19 @@ use kube::{
     client::ClientBuilder,
     config::{Context, KubeConfigOptions, Kubeconfig, NamedCluster, NamedContext},
 };
+pub use straddle_aws::Credentials;
+use straddle_aws::Session;
 use straddle_core::{
     clock::{Clock, SystemClock},
     error::{Error, ErrorKind, Result},
 };
 use tower::{buffer::BufferLayer, filter::AsyncFilterLayer};
 
+pub use self::token::Token;
 use self::{
     bearer::{Bearer, Signer},
     cluster::Cluster,
-    session::Session,
 };
-pub use self::{credentials::Credentials, token::Token};
 use crate::{config::KubernetesConfig, error};
 
 /// How many requests wait at most for a token.

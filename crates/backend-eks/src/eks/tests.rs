@@ -10,13 +10,14 @@ use std::{
     time::Duration,
 };
 
-use aws_config::{Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_types::{SdkConfig, region::Region};
 use futures_util::{
     StreamExt,
     future::{BoxFuture, FutureExt, join_all},
 };
 use jiff::Timestamp;
+use straddle_aws::Service;
 
 use super::{bearer::Source, *};
 use crate::client::Client;
@@ -250,7 +251,7 @@ fn eks_is_found_in_its_partition() {
     let at = |region: &str, fips: bool| {
         let mut config = SdkConfig::builder().region(Region::new(region.to_owned()));
         config.set_use_fips(Some(fips));
-        Session::of(config.build(), None).unwrap().endpoint()
+        Session::of(config.build(), None).unwrap().endpoint(&Service::EKS)
     };
     assert_eq!(at("eu-west-1", false), "https://eks.eu-west-1.amazonaws.com");
     assert_eq!(at("cn-north-1", false), "https://eks.cn-north-1.amazonaws.com.cn");

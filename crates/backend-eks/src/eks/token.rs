@@ -16,9 +16,8 @@ use aws_sigv4::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
+use straddle_aws::{Credentials, partition};
 use straddle_core::error::{Error, ErrorKind, Result};
-
-use super::{Credentials, partition};
 
 /// The header that binds a token to a cluster.
 const CLUSTER_HEADER: &str = "x-k8s-aws-id";
