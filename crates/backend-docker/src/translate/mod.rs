@@ -19,7 +19,7 @@ use straddle_core::{
     path::FieldPath,
     platform::{Desired, Facts, Footprint, Output, Place, Resource, ResourceKey, Translation},
     scope::Scope,
-    spec::{Address, Template},
+    spec::Template,
     units::Name,
 };
 
@@ -52,26 +52,7 @@ struct Around<'a> {
 impl Around<'_> {
     /// Fills the addresses of services into a text; one that does not resolve gets a finding at the field.
     fn fill(&self, out: &mut Output, field: &FieldPath, text: &Template) -> String {
-        let address = |name: &str, what: &Address| -> Result<String, String> {
-            let service =
-                self.app.services.get(name).ok_or_else(|| format!("there is no service `{name}`"))?;
-            let mut ports = service.template.ports().peekable();
-            if ports.peek().is_none() {
-                return Err(format!("`{name}` has no ports, so that nothing can connect to it"));
-            }
-            match what {
-                Address::Host => Ok(name.to_owned()),
-                Address::Port(None) => {
-                    ports.next().map(|(_, port)| port.port.to_string()).ok_or_else(String::new)
-                }
-                Address::Port(Some(port)) => service
-                    .template
-                    .port(port)
-                    .map(|(_, port)| port.port.to_string())
-                    .ok_or_else(|| format!("`{name}` has no port `{port}`")),
-            }
-        };
-        text.render(address).unwrap_or_else(|why| {
+        self.app.fill(text, |name, _| Ok(name.to_owned())).unwrap_or_else(|why| {
             out.blocked("docker/unresolvable-service", field.clone(), why, "name its ports: `ports: [8080]`");
             String::new()
         })

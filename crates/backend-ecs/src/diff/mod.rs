@@ -6,8 +6,6 @@
 mod compare;
 mod running;
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use straddle_core::{
@@ -155,7 +153,7 @@ fn follows(all: &[Resource], resource: &Resource, key: &ResourceKey) -> bool {
 /// Returns the steps that make ECS what an application says.
 pub(crate) fn apply(around: &Around<'_>, only: &[String]) -> Result<Steps> {
     let mut steps = Steps::default();
-    let wanted = wanted(around.app, only);
+    let wanted = around.app.with_predecessors(only);
     if only.is_empty() {
         surplus(around, &mut steps);
     }
@@ -190,24 +188,6 @@ pub(crate) fn apply(around: &Around<'_>, only: &[String]) -> Result<Steps> {
         }
     }
     Ok(steps)
-}
-
-/// Returns the services and tasks that are asked for, with all that they wait for.
-fn wanted(app: &App, only: &[String]) -> BTreeSet<String> {
-    let mut waiting: Vec<String> = app
-        .workloads()
-        .map(|workload| workload.name.to_string())
-        .filter(|name| only.is_empty() || only.contains(name))
-        .collect();
-    let mut wanted = BTreeSet::new();
-    while let Some(name) = waiting.pop() {
-        if let Some(workload) = app.workload(&name)
-            && wanted.insert(name)
-        {
-            waiting.extend(workload.template.after.keys().map(ToString::to_string));
-        }
-    }
-    wanted
 }
 
 /// Removes what the application does not have any more.

@@ -9,7 +9,7 @@ use straddle_core::{
     model::{App, Discovery, DiscoveryKind, Service, WorkloadKind},
     path::FieldPath,
     platform::{Output, Resource},
-    spec::{Address, Template},
+    spec::Template,
 };
 
 use super::{Around, REGISTRY, resource, task::Task};
@@ -51,25 +51,8 @@ pub(super) fn fill(
     text: &Template,
     is_task: bool,
 ) -> String {
-    let address = |name: &str, what: &Address| -> Result<String, String> {
-        let service = around.app.services.get(name).ok_or_else(|| format!("there is no service `{name}`"))?;
-        let mut ports = service.template.ports().peekable();
-        if ports.peek().is_none() {
-            return Err(format!("`{name}` has no ports, so that nothing can connect to it"));
-        }
-        match what {
-            Address::Host => host(around, name, service, is_task),
-            Address::Port(None) => {
-                ports.next().map(|(_, port)| port.port.to_string()).ok_or_else(String::new)
-            }
-            Address::Port(Some(port)) => service
-                .template
-                .port(port)
-                .map(|(_, port)| port.port.to_string())
-                .ok_or_else(|| format!("`{name}` has no port `{port}`")),
-        }
-    };
-    text.render(address).unwrap_or_else(|why| {
+    let host = |name: &str, service: &Service| host(around, name, service, is_task);
+    around.app.fill(text, host).unwrap_or_else(|why| {
         let fix = "name its ports (`ports: [8080]`), and set `namespace` of the target";
         out.blocked("ecs/unresolvable-service", field.clone(), why, fix);
         String::new()
@@ -190,6 +173,7 @@ pub(super) fn service(
             Some(ServiceConnect { enabled: true, namespace: namespace.to_owned(), services: list(offered) });
     }
     if offers && records {
+        super::only_rendered(out, task.field.child("discovery"), "a name in Cloud Map");
         let name = registry_name(around, task.name);
         if around.facts.values.get(facts::NAMESPACE_DNS).is_some_and(|dns| dns == false) {
             let message =

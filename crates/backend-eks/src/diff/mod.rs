@@ -133,7 +133,7 @@ fn is_main_of(resource: &Resource, label: &str) -> bool {
 pub(crate) fn apply(around: &Around<'_>, desired: &Desired, only: &[String]) -> Result<Steps> {
     let Around { app, live, .. } = around;
     let mut steps = Steps::default();
-    let wanted = wanted(app, only);
+    let wanted = app.with_predecessors(only);
     let mut placed: BTreeSet<(Kind, String)> = BTreeSet::new();
     for resource in &desired.resources {
         placed.insert((kinds::named(&resource.key.kind)?, resource.key.name.clone()));
@@ -191,24 +191,6 @@ pub(crate) fn apply(around: &Around<'_>, desired: &Desired, only: &[String]) -> 
         }
     }
     Ok(steps)
-}
-
-/// Returns the services and tasks that are asked for, with all that they wait for.
-fn wanted(app: &App, only: &[String]) -> BTreeSet<String> {
-    let mut waiting: Vec<String> = app
-        .workloads()
-        .map(|workload| workload.name.to_string())
-        .filter(|name| only.is_empty() || only.contains(name))
-        .collect();
-    let mut wanted = BTreeSet::new();
-    while let Some(name) = waiting.pop() {
-        if let Some(workload) = app.workload(&name)
-            && wanted.insert(name)
-        {
-            waiting.extend(workload.template.after.keys().map(ToString::to_string));
-        }
-    }
-    wanted
 }
 
 /// An object that belongs to no single workload.

@@ -39,7 +39,7 @@ use straddle_core::{
     path::FieldPath,
     platform::{Desired, Facts, Footprint, Output, Place, Resource, ResourceKey, Translation},
     scope::Scope,
-    spec::{Address, Template},
+    spec::Template,
     units::{Name, SecretSource},
 };
 
@@ -81,26 +81,7 @@ impl Around<'_> {
 
     /// Fills the addresses of services into a text; one that does not resolve gets a finding at the field.
     fn fill(&self, out: &mut Output, field: &FieldPath, text: &Template) -> String {
-        let address = |name: &str, what: &Address| -> Result<String, String> {
-            let service =
-                self.app.services.get(name).ok_or_else(|| format!("there is no service `{name}`"))?;
-            let mut ports = service.template.ports().peekable();
-            if ports.peek().is_none() {
-                return Err(format!("`{name}` has no ports, so that nothing can connect to it"));
-            }
-            match what {
-                Address::Host => Ok(names::object(name)),
-                Address::Port(None) => {
-                    ports.next().map(|(_, port)| port.port.to_string()).ok_or_else(String::new)
-                }
-                Address::Port(Some(port)) => service
-                    .template
-                    .port(port)
-                    .map(|(_, port)| port.port.to_string())
-                    .ok_or_else(|| format!("`{name}` has no port `{port}`")),
-            }
-        };
-        text.render(address).unwrap_or_else(|why| {
+        self.app.fill(text, |name, _| Ok(names::object(name))).unwrap_or_else(|why| {
             out.blocked(
                 "kubernetes/unresolvable-service",
                 field.clone(),

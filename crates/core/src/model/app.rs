@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Service, Task, TaskTemplate, Volume, rules};
 use crate::{
     path::FieldPath,
-    spec::{Decoder, Node, Shape, Span, Spec, Steps, escaped},
+    spec::{Address, Decoder, Node, Shape, Span, Spec, Steps, Template, escaped},
     units::Name,
 };
 
@@ -179,6 +179,51 @@ impl App {
             waiting = rest;
         }
         order
+    }
+
+    /// Fills the addresses of services into a text: the numbers of their ports, and the names that `host` gives them.
+    ///
+    /// # Errors
+    ///
+    /// Why an address does not resolve, in a user's words; those of `host` as well.
+    pub fn fill(
+        &self,
+        text: &Template,
+        host: impl Fn(&str, &Service) -> Result<String, String>,
+    ) -> Result<String, String> {
+        text.render(|name, what| {
+            let service = self.services.get(name).ok_or_else(|| format!("there is no service `{name}`"))?;
+            let first = service.template.ports().next();
+            let (_, first) =
+                first.ok_or_else(|| format!("`{name}` has no ports, so that nothing can connect to it"))?;
+            match what {
+                Address::Host => host(name, service),
+                Address::Port(None) => Ok(first.port.to_string()),
+                Address::Port(Some(port)) => service
+                    .template
+                    .port(port)
+                    .map(|(_, port)| port.port.to_string())
+                    .ok_or_else(|| format!("`{name}` has no port `{port}`")),
+            }
+        })
+    }
+
+    /// Returns the named services and tasks (all where none is named) with everything that they wait for. Names of nothing are left out.
+    #[must_use]
+    pub fn with_predecessors<'a>(&'a self, names: &'a [String]) -> BTreeSet<&'a str> {
+        if names.is_empty() {
+            return self.workloads().map(|workload| workload.name.as_str()).collect();
+        }
+        let mut waiting: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut found = BTreeSet::new();
+        while let Some(name) = waiting.pop() {
+            if let Some(workload) = self.workload(name)
+                && found.insert(workload.name.as_str())
+            {
+                waiting.extend(workload.template.after.keys().map(Name::as_str));
+            }
+        }
+        found
     }
 
     /// Returns, for each service and task that others name in `after`, who these are.

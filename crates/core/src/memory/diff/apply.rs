@@ -170,17 +170,8 @@ fn recorded_tasks(state: &State, scope: &Scope) -> BTreeSet<String> {
 
 /// Returns the services and tasks that are named, and those that they come after.
 fn wanted<'a>(app: &'a App, only: &'a [String]) -> Result<BTreeSet<&'a str>> {
-    if only.is_empty() {
-        return Ok(app.workloads().map(|workload| workload.name.as_str()).collect());
+    match only.iter().find(|name| app.workload(name).is_none()) {
+        Some(name) => Err(Error::not_found(format!("service or task {name}"))),
+        None => Ok(app.with_predecessors(only)),
     }
-    let mut wanted = BTreeSet::new();
-    let mut open: Vec<&str> = only.iter().map(String::as_str).collect();
-    while let Some(name) = open.pop() {
-        let workload =
-            app.workload(name).ok_or_else(|| Error::not_found(format!("service or task {name}")))?;
-        if wanted.insert(workload.name.as_str()) {
-            open.extend(workload.template.after.keys().map(Name::as_str));
-        }
-    }
-    Ok(wanted)
 }
