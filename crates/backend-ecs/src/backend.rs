@@ -16,7 +16,7 @@ use straddle_core::{
         Lease, LogLine, LogOptions, Orchestrator, RunOutcome, RunRequest,
     },
     plan::{Fingerprint, Intent, PLAN_VERSION, Plan, Step, Steps},
-    platform::{Facts, Platform, Translation},
+    platform::{Facts, Platform},
     scope::Scope,
     status::{RevisionInfo, Status},
 };
@@ -25,11 +25,11 @@ use tokio::sync::OnceCell;
 use crate::{
     client::{Client, number_of},
     config::EcsConfig,
-    connect, diff, events, execute, facts, logs, objects,
+    connect, diff, events, execute, facts, logs,
     observe::{Live, kept, moment, revision_of},
     platform::EcsPlatform,
     run, status, tags,
-    translate::{RUN, SERVICE, TASK_DEFINITION},
+    translate::TASK_DEFINITION,
 };
 
 /// A cluster of ECS, connected.
@@ -99,7 +99,6 @@ impl EcsOrchestrator {
         let mut translation = self.shared.platform.translate(app, scope, &facts);
         accept(&mut translation.findings, &app.accept);
         refuse_blocked(&translation.findings)?;
-        refuse_unmade(&translation)?;
         let hashes: BTreeMap<String, String> = translation
             .desired
             .resources
@@ -116,19 +115,6 @@ impl EcsOrchestrator {
         let steps = diff::apply(&around, &only)?;
         translation.findings.retain(|finding| finding.kind != FindingKind::Elsewhere);
         Ok((steps, translation.findings, live))
-    }
-}
-
-/// Refuses what is only rendered so far, before anything is changed.
-fn refuse_unmade(translation: &Translation) -> Result<()> {
-    let is_made = |kind: &str| [TASK_DEFINITION, SERVICE, RUN].contains(&kind) || objects::is_known(kind);
-    match translation.desired.resources.iter().find(|one| !is_made(&one.key.kind)) {
-        Some(one) => Err(Error::new(
-            ErrorKind::Blocked,
-            format!("{} is not made by this version, only rendered", one.key),
-        )
-        .with_help("straddle render shows it; make it by hand, or leave it out of the spec")),
-        None => Ok(()),
     }
 }
 

@@ -36,12 +36,8 @@ pub(crate) struct Live {
 impl Live {
     /// Reads it.
     pub(crate) async fn read(client: &Client, scope: &Scope) -> Result<Self> {
-        let prefix = names::prefix(scope);
-        let (services, families, around) = try_join!(
-            async { client.services(&client.services_named(&prefix).await?).await },
-            client.families(&prefix),
-            objects::Found::read(client, scope),
-        )?;
+        let (listed, around) = try_join!(listed(client, scope), objects::Found::read(client, scope))?;
+        let (services, families) = listed;
         let mut live = Self { around, ..Self::default() };
         for service in services {
             match tags::of(&service, tags::SERVICE).filter(|_| tags::is_ours(&service, scope)) {
@@ -119,6 +115,15 @@ impl Live {
     }
 }
 
+/// Returns the services, and the families of task definitions, whose names begin as those of an application do.
+async fn listed(client: &Client, scope: &Scope) -> Result<(Vec<Value>, Vec<String>)> {
+    let prefix = names::prefix(scope);
+    try_join!(
+        async { client.services(&client.services_named(&prefix).await?).await },
+        client.families(&prefix),
+    )
+}
+
 /// What of a service somebody decides; the rest is what ECS makes of it.
 const SETTINGS: [&str; 12] = [
     "serviceName",
@@ -159,10 +164,7 @@ impl Tasks {
     /// Reads tasks that run, and those that have stopped and that ECS still knows where `with_stopped` says so.
     pub(crate) async fn read(client: &Client, scope: &Scope, with_stopped: bool) -> Result<Self> {
         let prefix = names::prefix(scope);
-        let (services, families) = try_join!(
-            async { client.services(&client.services_named(&prefix).await?).await },
-            client.families(&prefix),
-        )?;
+        let (services, families) = listed(client, scope).await?;
         let mut tasks = Self::default();
         let mut natives: BTreeMap<String, String> = BTreeMap::new();
         for service in services {

@@ -97,7 +97,6 @@ impl Client {
                 Error::new(ErrorKind::Unavailable, said)
             }
             "UpdateInProgressException" => Error::new(ErrorKind::Conflict, said).with_retry(Retry::Temporary),
-            "LimitExceededException" => refusal.into_error("ECS", &what),
             _ => refusal.into_error("ECS", &what),
         }
         .with_context("operation", what)
@@ -135,21 +134,32 @@ impl Client {
         Ok(all)
     }
 
-    /// Describes services, ten in a call; what is not there is left out.
-    pub(crate) async fn services(&self, names: &[String]) -> Result<Vec<Value>> {
+    /// Describes things by their names or ARNs, some in a call; what is not there is left out.
+    async fn described(
+        &self,
+        operation: &'static str,
+        (key, at_once): (&str, usize),
+        names: &[String],
+    ) -> Result<Vec<Value>> {
         let calls: Vec<_> = names
-            .chunks(SERVICES_AT_ONCE)
+            .chunks(at_once)
             .map(|chunk| {
-                let ask = json!({"cluster": self.cluster, "services": chunk, "include": ["TAGS"]});
+                let mut ask = json!({"cluster": self.cluster, "include": ["TAGS"]});
+                ask[key] = json!(chunk);
                 async move {
-                    let answer = self.asked("DescribeServices", &ask).await?;
-                    failures(&answer, "describe services", &["MISSING"])?;
-                    Ok::<_, Error>(array(&answer["services"]))
+                    let answer = self.asked(operation, &ask).await?;
+                    failures(&answer, &format!("describe {key}"), &["MISSING"])?;
+                    Ok::<_, Error>(array(&answer[key]))
                 }
             })
             .collect();
         let pages: Vec<Vec<Value>> = stream::iter(calls).buffer_unordered(PARALLEL).try_collect().await?;
-        let mut all: Vec<Value> = pages.into_iter().flatten().collect();
+        Ok(pages.into_iter().flatten().collect())
+    }
+
+    /// Describes services, ten in a call; what is not there is left out.
+    pub(crate) async fn services(&self, names: &[String]) -> Result<Vec<Value>> {
+        let mut all = self.described("DescribeServices", ("services", SERVICES_AT_ONCE), names).await?;
         all.retain(|service| service["status"] != "INACTIVE");
         Ok(all)
     }
@@ -238,19 +248,7 @@ impl Client {
 
     /// Describes tasks, a hundred in a call; what is not known any more is left out.
     pub(crate) async fn tasks(&self, arns: &[String]) -> Result<Vec<Value>> {
-        let calls: Vec<_> = arns
-            .chunks(TASKS_AT_ONCE)
-            .map(|chunk| {
-                let ask = json!({"cluster": self.cluster, "tasks": chunk, "include": ["TAGS"]});
-                async move {
-                    let answer = self.asked("DescribeTasks", &ask).await?;
-                    failures(&answer, "describe tasks", &["MISSING"])?;
-                    Ok::<_, Error>(array(&answer["tasks"]))
-                }
-            })
-            .collect();
-        let pages: Vec<Vec<Value>> = stream::iter(calls).buffer_unordered(PARALLEL).try_collect().await?;
-        Ok(pages.into_iter().flatten().collect())
+        self.described("DescribeTasks", ("tasks", TASKS_AT_ONCE), arns).await
     }
 
     /// Runs one task.

@@ -63,12 +63,7 @@ impl Found {
     }
 }
 
-/// Returns whether a kind can be made; what cannot is rendered only.
-pub(crate) fn is_known(kind: &str) -> bool {
-    kind == LOG_GROUP
-}
-
-/// Returns what would have to change so that an object is what it should be; nothing where it is.
+/// Returns whether an object is what it should be.
 pub(crate) fn is_same(wanted: &Object, found: &Value) -> bool {
     match wanted.kind.as_str() {
         LOG_GROUP => logs::is_same(&wanted.document, found),

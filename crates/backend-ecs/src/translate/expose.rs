@@ -50,8 +50,16 @@ pub(super) fn expose(
     for (at, one) in model.iter().enumerate() {
         let Some((container, port)) = service.template.port(one.port.as_str()) else { continue };
         let field = task.field.child("expose").index(at);
-        let Expose { port: _, publish, host: _, prefix: _, public, scheme: _, certificate: _, target_group } =
-            one;
+        let Expose {
+            port: _,
+            publish,
+            host: _,
+            prefix: _,
+            public: _,
+            scheme: _,
+            certificate: _,
+            target_group,
+        } = one;
         let is_ruled = is_behind_a_rule(one);
         if publish.is_some() {
             if is_ruled || target_group.is_some() {
@@ -73,10 +81,10 @@ pub(super) fn expose(
             outside(out, &field, one);
             continue;
         }
-        let arn = if let Some(arn) = target_group {
+        let (arn, advanced) = if let Some(arn) = target_group {
             out.map(field.child("target_group"), &[&place.child("targetGroupArn")]);
             of_others(out, &field, one);
-            arn.to_string()
+            (arn.to_string(), None)
         } else if is_ruled {
             let Some(made) =
                 ruled(out, around, task, (&field, at), one, (container.as_str(), port.port.number()), moves)
@@ -86,37 +94,10 @@ pub(super) fn expose(
             };
             exposed.shifts = true;
             exposed.address.get_or_insert(address(one));
-            let arn = format!("@{TARGET_GROUP}/{}", made.first);
             exposed.resources.extend(made.resources);
-            exposed.load_balancers.push(LoadBalancer {
-                target_group_arn: arn,
-                container_name: container.to_string(),
-                container_port: port.port.number(),
-                advanced_configuration: made.advanced,
-            });
-            out.map(field.child("port"), &[&place.child("containerPort")]);
-            continue;
+            (format!("@{TARGET_GROUP}/{}", made.first), made.advanced)
         } else {
-            out.map(field.child("public"), &[]);
-            if publish.is_none() {
-                let finding = Finding::new(
-                    FindingKind::Adapted,
-                    "ecs/not-exposed",
-                    field.child("port"),
-                    "it is reached inside the network only: no host of requests is named",
-                );
-                out.push(finding.with_fix("add `host: shop.example.com`, and `listener` to the target"));
-            } else {
-                out.map(field.child("port"), &[]);
-                let finding = Finding::new(
-                    FindingKind::Elsewhere,
-                    "ecs/publish",
-                    field.child("port"),
-                    "it is for a local engine",
-                );
-                out.push(finding);
-            }
-            let _ = public;
+            inside(out, &field, publish.is_some());
             continue;
         };
         out.map(field.child("port"), &[&place.child("containerPort"), &place.child("containerName")]);
@@ -124,7 +105,7 @@ pub(super) fn expose(
             target_group_arn: arn,
             container_name: container.to_string(),
             container_port: port.port.number(),
-            advanced_configuration: None,
+            advanced_configuration: advanced,
         });
     }
     if exposed.load_balancers.len() > MAX_TARGET_GROUPS {
@@ -138,6 +119,23 @@ pub(super) fn expose(
         out.ignored("ecs/drain", task.field.child("stop").child("drain"), message);
     }
     exposed
+}
+
+/// A port that nothing stands in front of.
+fn inside(out: &mut Output, field: &FieldPath, is_published: bool) {
+    let field = field.child("port");
+    if is_published {
+        out.map(field.clone(), &[]);
+        out.elsewhere("ecs/publish", field, "it is for a local engine");
+    } else {
+        let finding = Finding::new(
+            FindingKind::Adapted,
+            "ecs/not-exposed",
+            field,
+            "it is reached inside the network only: no host of requests is named",
+        );
+        out.push(finding.with_fix("add `host: shop.example.com`, and `listener` to the target"));
+    }
 }
 
 /// Nothing of AWS stands in front of tasks outside it.

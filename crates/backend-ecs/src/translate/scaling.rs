@@ -55,54 +55,38 @@ pub(super) fn resources(
     let mut target = resource(SCALABLE_TARGET, &name, &target);
     target.depends_on = vec![service.clone()];
     let mut made = vec![target];
-    let mut policy =
-        |out: &mut Output, what: &str, key: &FieldPath, metric: Value, value: f64, value_field: FieldPath| {
-            let policy_name = names::fit(&format!("{name}-{what}"), 256);
-            let place = Place::root(ResourceKey::new(SCALING_POLICY, policy_name.as_str()))
-                .child("TargetTrackingScalingPolicyConfiguration");
-            out.map(value_field, &[&place.child("TargetValue")]);
-            let _ = key;
-            let mut configuration = metric;
-            configuration["TargetValue"] = json!(value);
-            for (time, key, path) in [
-                (scale_out_cooldown, "scale_out_cooldown", "ScaleOutCooldown"),
-                (scale_in_cooldown, "scale_in_cooldown", "ScaleInCooldown"),
-            ] {
-                if let Some(time) = time {
-                    out.map(field.child(key), &[&place.child(path)]);
-                    configuration[path] = json!(whole(*time));
-                }
+    let mut policy = |out: &mut Output, what: &str, metric: Value, value: f64, value_field: FieldPath| {
+        let policy_name = names::fit(&format!("{name}-{what}"), 256);
+        let place = Place::root(ResourceKey::new(SCALING_POLICY, policy_name.as_str()))
+            .child("TargetTrackingScalingPolicyConfiguration");
+        out.map(value_field, &[&place.child("TargetValue")]);
+        let mut configuration = metric;
+        configuration["TargetValue"] = json!(value);
+        for (time, key, path) in [
+            (scale_out_cooldown, "scale_out_cooldown", "ScaleOutCooldown"),
+            (scale_in_cooldown, "scale_in_cooldown", "ScaleInCooldown"),
+        ] {
+            if let Some(time) = time {
+                out.map(field.child(key), &[&place.child(path)]);
+                configuration[path] = json!(whole(*time));
             }
-            let mut document = base.clone();
-            document["PolicyName"] = json!(policy_name);
-            document["PolicyType"] = json!("TargetTrackingScaling");
-            document["TargetTrackingScalingPolicyConfiguration"] = configuration;
-            let mut one = resource(SCALING_POLICY, &policy_name, &document);
-            one.depends_on = vec![ResourceKey::new(SCALABLE_TARGET, name.as_str())];
-            made.push(one);
-        };
+        }
+        let mut document = base.clone();
+        document["PolicyName"] = json!(policy_name);
+        document["PolicyType"] = json!("TargetTrackingScaling");
+        document["TargetTrackingScalingPolicyConfiguration"] = configuration;
+        let mut one = resource(SCALING_POLICY, &policy_name, &document);
+        one.depends_on = vec![ResourceKey::new(SCALABLE_TARGET, name.as_str())];
+        made.push(one);
+    };
     let predefined = |kind: &str| json!({"PredefinedMetricSpecification": {"PredefinedMetricType": kind}});
-    if let Some(percent) = cpu {
-        let field = field.child("cpu");
-        policy(
-            out,
-            "cpu",
-            &field,
-            predefined("ECSServiceAverageCPUUtilization"),
-            f64::from(percent.tenths()) / 10.0,
-            field.clone(),
-        );
-    }
-    if let Some(percent) = memory {
-        let field = field.child("memory");
-        policy(
-            out,
-            "memory",
-            &field,
-            predefined("ECSServiceAverageMemoryUtilization"),
-            f64::from(percent.tenths()) / 10.0,
-            field.clone(),
-        );
+    for (percent, what, kind) in [
+        (cpu, "cpu", "ECSServiceAverageCPUUtilization"),
+        (memory, "memory", "ECSServiceAverageMemoryUtilization"),
+    ] {
+        if let Some(percent) = percent {
+            policy(out, what, predefined(kind), f64::from(percent.tenths()) / 10.0, field.child(what));
+        }
     }
     if let Some(requests) = requests_per_minute {
         let field = field.child("requests_per_minute");
@@ -112,7 +96,7 @@ pub(super) fn resources(
                 // The label is made of the load balancer and the target group, whose names end with what AWS gave them.
                 metric["PredefinedMetricSpecification"]["ResourceLabel"] =
                     json!(format!("@label:{}", first.target_group_arn));
-                policy(out, "requests", &field, metric, f64::from(*requests), field.clone());
+                policy(out, "requests", metric, f64::from(*requests), field);
             }
             _ => {
                 let message = "no load balancer counts its requests";
@@ -136,7 +120,7 @@ pub(super) fn resources(
             "messages for each task are counted with RunningTaskCount: the cluster needs Container Insights";
         out.adapted("ecs/queue", field.clone(), message);
         let metric = backlog(queue_name, around.config.cluster(), &name);
-        policy(out, "queue", &field, metric, f64::from(*messages_per_task), field.child("messages_per_task"));
+        policy(out, "queue", metric, f64::from(*messages_per_task), field.child("messages_per_task"));
     }
     if cpu.is_none() && memory.is_none() && requests_per_minute.is_none() && queue.is_none() {
         for (given, key) in [
