@@ -59,14 +59,17 @@ fn service(kind: kinds::Kind, object: &Value, live: &Live, pods: &[&Value]) -> O
     // What is on its way out is no part of it any more.
     let own = own.filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
     let replicas: Vec<ReplicaStatus> = own.map(|pod| replica(pod)).collect();
-    let desired = match kind {
-        DAEMON_SET => object["status"]["desiredNumberScheduled"].as_u64().unwrap_or_default(),
-        _ => object["spec"]["replicas"].as_u64().unwrap_or(1),
+    let counted = |key: &str| object["status"][key].as_u64().unwrap_or_default();
+    let (desired, available) = match kind {
+        DAEMON_SET => (counted("desiredNumberScheduled"), counted("numberAvailable")),
+        _ => (object["spec"]["replicas"].as_u64().unwrap_or(1), counted("availableReplicas")),
     };
     let healthy = replicas
         .iter()
         .filter(|one| one.state == ReplicaState::Healthy && Some(one.revision) == revision)
         .count();
+    // A pod that is ready counts once its controller counts it, by which plans go: it may be later, and wants pods to be ready for a while.
+    let healthy = u64::try_from(healthy).unwrap_or(u64::MAX).min(available);
     Some(ServiceStatus {
         name: name.to_owned(),
         revision,
