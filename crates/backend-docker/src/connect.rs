@@ -29,7 +29,7 @@ use crate::{
 const REFUSAL: Duration = Duration::from_millis(300);
 
 /// How often another replica is tried, where the one that was found ends before it is reached.
-const TRIES: u32 = 3;
+const TRIES: u32 = 8;
 
 /// Opens a connection.
 pub(crate) async fn connect(

@@ -15,7 +15,8 @@ use crate::{
     observe::{Group, Live},
 };
 
-/// Finds the replica, or the running run, that is meant: the named one, else the first healthy one, else the first that runs.
+/// Finds the replica, or the running run, that is meant: the named one, else a healthy one, else one that runs; of several the one
+/// that was made last, since an update takes away the others.
 pub(crate) fn find<'a>(live: &'a Live, workload: &str, replica: Option<&str>) -> Result<&'a Group> {
     let services = live.services.get(workload).map(|service| service.replicas().collect::<Vec<_>>());
     let runs = || live.tasks.get(workload).map(|runs| runs.iter().map(|run| &run.group).collect::<Vec<_>>());
@@ -27,13 +28,11 @@ pub(crate) fn find<'a>(live: &'a Live, workload: &str, replica: Option<&str>) ->
             Error::not_found(format!("replica `{wanted}` of `{workload}`")).with_help("see straddle status")
         });
     }
-    let healthy = groups.iter().find(|group| group.condition() == Condition::Healthy);
-    let running = || {
-        groups.iter().find(|group| group.containers.values().any(|container| container.state.is_running()))
+    let newest = |fits: &dyn Fn(&Group) -> bool| {
+        groups.iter().copied().filter(|group| fits(group)).max_by_key(|group| group.lead.created)
     };
-    healthy
-        .or_else(running)
-        .copied()
+    newest(&|group| group.condition() == Condition::Healthy)
+        .or_else(|| newest(&|group| group.containers.values().any(|container| container.state.is_running())))
         .ok_or_else(|| Error::not_found(format!("a running replica of `{workload}`")))
 }
 

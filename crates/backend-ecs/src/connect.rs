@@ -45,18 +45,22 @@ pub(crate) async fn connect(
     }
 }
 
-/// Finds a replica: the named one, or the first healthy one.
+/// Finds a replica: the named one, or of the healthy ones the one that was made last, since an update takes away the others.
 pub(crate) fn find<'a>(tasks: &'a Tasks, service: &'a str, name: Option<&str>) -> Result<&'a Value> {
     let id = |task: &Value| last_part(task["taskArn"].as_str().unwrap_or_default()).to_owned();
+    let made = |task: &Value| task["createdAt"].as_f64().unwrap_or_default();
     let mut own = tasks.of(service);
     match name {
         Some(name) => own
             .find(|task| id(task) == name)
             .ok_or_else(|| Error::not_found(format!("replica `{name}`")).with_help("see straddle status")),
-        None => own.find(|task| replica(task).state == ReplicaState::Healthy).ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, format!("{service} has no healthy replica"))
-                .with_help("see straddle status")
-        }),
+        None => own
+            .filter(|task| replica(task).state == ReplicaState::Healthy)
+            .max_by(|one, other| made(one).total_cmp(&made(other)))
+            .ok_or_else(|| {
+                Error::new(ErrorKind::NotFound, format!("{service} has no healthy replica"))
+                    .with_help("see straddle status")
+            }),
     }
 }
 

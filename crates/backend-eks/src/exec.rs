@@ -45,7 +45,8 @@ pub(crate) async fn pods_of(shared: &Shared, scope: &Scope, workload: &str) -> R
     Ok(found)
 }
 
-/// Finds the pod that is meant: the named one, else the first healthy one, else the first that runs.
+/// Finds the pod that is meant: the named one, else a healthy one, else one that runs; of several the one that was made last, since an
+/// update takes away the others.
 pub(crate) async fn find(
     shared: &Shared,
     scope: &Scope,
@@ -59,8 +60,12 @@ pub(crate) async fn find(
             Error::not_found(format!("replica `{wanted}` of `{workload}`")).with_help("see straddle status")
         });
     }
-    let healthy = pods.iter().filter(live).find(|pod| status::replica(pod).state == ReplicaState::Healthy);
-    let running = || pods.iter().filter(live).find(|pod| pod["status"]["phase"] == "Running");
+    let newest = |fits: &dyn Fn(&Value) -> bool| {
+        let fitting = pods.iter().filter(live).filter(|pod| fits(pod));
+        fitting.max_by_key(|pod| pod["metadata"]["creationTimestamp"].as_str())
+    };
+    let healthy = newest(&|pod| status::replica(pod).state == ReplicaState::Healthy);
+    let running = || newest(&|pod| pod["status"]["phase"] == "Running");
     let missing = if pods.is_empty() {
         format!("service or task `{workload}`")
     } else {
