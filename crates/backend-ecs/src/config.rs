@@ -20,7 +20,7 @@ pub struct EcsConfig {
     pub profile: Option<String>,
     /// The compute that tasks run on where a service does not say: Fargate unless told otherwise.
     pub launch: Option<Launch>,
-    /// Capacity providers, in place of `launch`: `FARGATE_SPOT:3`, `FARGATE:1:2` (name, weight, base).
+    /// Capacity providers, in place of `compute`: `FARGATE_SPOT:3`, `FARGATE:1:2` (name, weight, base).
     pub capacity_providers: Vec<String>,
     /// The role with which ECS pulls images, reads secrets and writes logs.
     pub execution_role: Option<String>,
@@ -91,7 +91,7 @@ impl FromStr for Launch {
     fn from_str(text: &str) -> Result<Self> {
         Self::NAMES.iter().find(|(_, name, _)| *name == text).map(|(launch, ..)| *launch).ok_or_else(|| {
             Error::new(ErrorKind::Invalid, format!("ECS has no compute `{}`", text.escape_debug()))
-                .with_help("write `launch` as fargate, ec2, external or managed_instances")
+                .with_help("write `compute` as fargate, ec2, external or managed_instances")
         })
     }
 }
@@ -142,7 +142,7 @@ impl EcsConfig {
         }
         if launch.is_some() && !capacity_providers.is_empty() {
             return wrong(
-                "`launch` and `capacity_providers` exclude each other".to_owned(),
+                "`compute` and `capacity_providers` exclude each other".to_owned(),
                 "write one of them",
             );
         }

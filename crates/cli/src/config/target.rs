@@ -6,7 +6,11 @@ use figment::value::{Dict, Value};
 use straddle_core::{scope::DEFAULT_ENVIRONMENT, units::Name};
 
 use super::{Config, Origin, Sourced, closest, unknown};
-use crate::{error::Failure, registry::Backend, style};
+use crate::{
+    error::Failure,
+    registry::{Backend, Form, Setting},
+    style,
+};
 
 /// Keys that every target may have.
 const KEYS: [&str; 6] = ["backend", "environment", "overlay", "overlays", "pins", "vars"];
@@ -104,17 +108,17 @@ impl Target {
     }
 
     fn setting(&mut self, reader: &Reader<'_>, key: &str, value: &Value) -> Result<(), Failure> {
-        let own: Vec<&str> = self.backend.settings().iter().map(|setting| setting.key).collect();
-        if !own.contains(&key) {
-            let known: Vec<&str> = KEYS.into_iter().chain(own).collect();
+        let own = self.backend.settings();
+        let Some(setting) = own.iter().find(|setting| setting.key == key) else {
+            let known: Vec<&str> = KEYS.into_iter().chain(own.iter().map(|setting| setting.key)).collect();
             return Err(unknown(
                 &reader.config.origin(value),
                 key,
                 &format!("targets.{}.", reader.name),
                 &known,
             ));
-        }
-        let text = reader.text(value, key)?;
+        };
+        let text = reader.setting(value, setting)?;
         self.settings.insert(key.to_owned(), text.clone());
         self.values.push((key.to_owned(), text));
         Ok(())
@@ -179,6 +183,35 @@ impl Reader<'_> {
             Some(text) => Ok(Sourced { value: text.to_owned(), origin: self.config.origin(value) }),
             // A number would lose what was written: 1.10 is not "1.1".
             None => Err(self.wrong(value, key, "is not a string").with_help("write it in quotes")),
+        }
+    }
+
+    /// Reads a setting of a backend as it is written, or as a text.
+    fn setting(
+        &self,
+        value: &Value,
+        Setting { key, about: _, form }: &Setting,
+    ) -> Result<Sourced<String>, Failure> {
+        let (text, needed) = match form {
+            Form::Text => return self.text(value, key),
+            Form::List => {
+                let items =
+                    value.as_array().map(|items| items.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+                let text = items.unwrap_or_else(|| value.as_str().map(|text| vec![text]));
+                (text.map(|items| items.join(",")), "a list of strings")
+            }
+            Form::Number => {
+                let number = value.to_u128().or_else(|| value.as_str()?.trim().parse().ok());
+                (number.map(|number| number.to_string()), "a whole number")
+            }
+            Form::Switch => {
+                let switch = value.to_bool().or_else(|| value.as_str()?.trim().parse().ok());
+                (switch.map(|switch| switch.to_string()), "true or false")
+            }
+        };
+        match text {
+            Some(value_text) => Ok(Sourced { value: value_text, origin: self.config.origin(value) }),
+            None => Err(self.wrong(value, key, &format!("is not {needed}"))),
         }
     }
 

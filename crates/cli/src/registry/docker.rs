@@ -9,12 +9,12 @@ use straddle_docker::{DockerConfig, DockerOrchestrator, DockerPlatform};
 use super::{Backend, Setting, Settings};
 
 const SETTINGS: &[Setting] = &[
-    Setting { key: "context", about: "the docker context that names the engine" },
-    Setting { key: "helper_image", about: "the image of the helper, in place of the one built in" },
-    Setting { key: "host", about: "the address of the engine" },
+    Setting::text("context", "the docker context that names the engine"),
+    Setting::text("helper_image", "the image of the helper, in place of the one built in"),
+    Setting::text("host", "the address of the engine"),
 ];
 
-const PINS: &[Setting] = &[Setting { key: "host", about: "the address that the engine must have" }];
+const PINS: &[Setting] = &[Setting::text("host", "the address that the engine must have")];
 
 /// A Docker engine.
 #[derive(Clone, Copy, Debug)]

@@ -9,28 +9,25 @@ use straddle_eks::{KubernetesConfig, KubernetesOrchestrator, KubernetesPlatform}
 use super::{Backend, BuiltIn, Setting, Settings};
 
 const SETTINGS: &[Setting] = &[
-    Setting { key: "aws_identity", about: "how pods get roles of AWS: irsa or pod_identity" },
-    Setting { key: "cluster", about: "the EKS cluster, in place of a kubeconfig" },
-    Setting { key: "compute", about: "what runs the pods on EKS: nodes, fargate or auto" },
-    Setting { key: "context", about: "the context of the kubeconfig" },
-    Setting { key: "gateway", about: "the Gateway (namespace/name) that HTTP routes are attached to" },
-    Setting {
-        key: "images",
-        about: "what pods are told about their images: tag, or digest (asks the registry)",
-    },
-    Setting { key: "ingress_class", about: "the class of Ingress objects" },
-    Setting { key: "kubeconfig", about: "the kubeconfig file" },
-    Setting { key: "namespace", about: "a namespace that is there already" },
-    Setting { key: "profile", about: "the profile of AWS that logs in to the EKS cluster" },
-    Setting { key: "region", about: "the region of the EKS cluster" },
-    Setting { key: "secret_store", about: "the External Secrets store (kind/name) for secrets of a cloud" },
-    Setting { key: "storage_class", about: "the storage class of persistent volumes" },
+    Setting::text("aws_identity", "how pods get roles of AWS: irsa or pod_identity"),
+    Setting::text("cluster", "the EKS cluster, in place of a kubeconfig"),
+    Setting::text("compute", "what runs the pods on EKS: nodes, fargate or auto"),
+    Setting::text("context", "the context of the kubeconfig"),
+    Setting::text("gateway", "the Gateway (namespace/name) that HTTP routes are attached to"),
+    Setting::text("images", "what pods are told about their images: tag, or digest (asks the registry)"),
+    Setting::text("ingress_class", "the class of Ingress objects"),
+    Setting::text("kubeconfig", "the kubeconfig file"),
+    Setting::text("namespace", "a namespace that is there already"),
+    Setting::text("profile", "the profile of AWS that logs in to the EKS cluster"),
+    Setting::text("region", "the region of the EKS cluster"),
+    Setting::text("secret_store", "the External Secrets store (kind/name) for secrets of a cloud"),
+    Setting::text("storage_class", "the storage class of persistent volumes"),
 ];
 
 const PINS: &[Setting] = &[
-    Setting { key: "account", about: "the AWS account that the EKS cluster must be in" },
-    Setting { key: "context", about: "the context that must be in use, or the ARN of the EKS cluster" },
-    Setting { key: "region", about: "the region that the EKS cluster must be in" },
+    Setting::text("account", "the AWS account that the EKS cluster must be in"),
+    Setting::text("context", "the context that must be in use, or the ARN of the EKS cluster"),
+    Setting::text("region", "the region that the EKS cluster must be in"),
 ];
 
 /// What can be asked without a cluster: what an application comes to on EKS, by what runs its pods.

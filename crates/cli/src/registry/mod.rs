@@ -2,6 +2,8 @@
 
 #[cfg(feature = "docker")]
 mod docker;
+#[cfg(feature = "ecs")]
+mod ecs;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
 
@@ -62,6 +64,47 @@ pub struct Setting {
     pub key: &'static str,
     /// What it means, as a short phrase.
     pub about: &'static str,
+    /// How it is written.
+    pub form: Form,
+}
+
+/// How a setting is written. Variables of the environment are texts: whatever is no text is read from one, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A text: `"main"`.
+    Text,
+    /// A list of texts: `["a", "b"]`, or `"a,b"`.
+    List,
+    /// A whole number: `30`, or `"30"`.
+    Number,
+    /// `true` or `false`, or one of these as a text.
+    Switch,
+}
+
+impl Setting {
+    /// Makes a setting that is a text.
+    #[must_use]
+    pub const fn text(key: &'static str, about: &'static str) -> Self {
+        Self { key, about, form: Form::Text }
+    }
+
+    /// Makes a setting that is a list of texts.
+    #[must_use]
+    pub const fn list(key: &'static str, about: &'static str) -> Self {
+        Self { key, about, form: Form::List }
+    }
+
+    /// Makes a setting that is a whole number.
+    #[must_use]
+    pub const fn number(key: &'static str, about: &'static str) -> Self {
+        Self { key, about, form: Form::Number }
+    }
+
+    /// Makes a setting that is true or false.
+    #[must_use]
+    pub const fn switch(key: &'static str, about: &'static str) -> Self {
+        Self { key, about, form: Form::Switch }
+    }
 }
 
 /// A target that is there without configuration.
@@ -76,7 +119,7 @@ pub struct BuiltIn {
 /// What a target says to its backend.
 #[derive(Clone, Default)]
 pub struct Settings {
-    /// The values by key; only keys that the backend knows.
+    /// The values by key; only keys that the backend knows. Items of a list stand between commas.
     pub values: BTreeMap<String, String>,
     /// The environment variables, for what the ecosystem's own tools read there.
     pub variables: BTreeMap<String, String>,
@@ -96,6 +139,21 @@ impl Settings {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
         self.values.get(key).map(String::as_str)
+    }
+
+    /// Returns the items of a list.
+    pub fn list(&self, key: &str) -> impl Iterator<Item = &str> {
+        self.get(key)
+            .into_iter()
+            .flat_map(|text| text.split(','))
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+    }
+
+    /// Returns a switch, where it is said.
+    #[must_use]
+    pub fn switch(&self, key: &str) -> Option<bool> {
+        self.get(key).map(|text| text == "true")
     }
 }
 
@@ -120,6 +178,8 @@ impl Registry {
             Arc::new(docker::Docker),
             #[cfg(feature = "kubernetes")]
             Arc::new(kubernetes::Kubernetes),
+            #[cfg(feature = "ecs")]
+            Arc::new(ecs::Ecs),
         ];
         Self::new(backends)
     }

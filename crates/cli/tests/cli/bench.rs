@@ -330,11 +330,11 @@ impl Backend for Memory {
     }
 
     fn settings(&self) -> &'static [Setting] {
-        &[Setting { key: "world", about: "which one" }]
+        const { &[Setting::text("world", "which one")] }
     }
 
     fn pins(&self) -> &'static [Setting] {
-        &[Setting { key: "place", about: "where it must be" }]
+        const { &[Setting::text("place", "where it must be")] }
     }
 
     fn platform(&self, _: &Settings) -> Result<Box<dyn Platform>> {
