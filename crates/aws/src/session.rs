@@ -60,6 +60,12 @@ impl Session {
         Ok(Self { config, profile: profile.map(str::to_owned), region })
     }
 
+    /// Returns the profile that was named, if one was.
+    #[must_use]
+    pub fn profile(&self) -> Option<&str> {
+        self.profile.as_deref()
+    }
+
     /// Returns the region.
     #[must_use]
     pub fn region(&self) -> &str {

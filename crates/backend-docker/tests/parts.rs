@@ -91,6 +91,8 @@ async fn files_secrets_output_and_commands() {
                 .backend
                 .exec(&bench.scope, ExecRequest::new("web", command.iter().copied()))
                 .await
+                .unwrap()
+                .into_session()
                 .unwrap();
             let output: Vec<Output> = session.output.try_collect().await.unwrap();
             let text: String = output
@@ -118,6 +120,8 @@ async fn files_secrets_output_and_commands() {
                     .with_terminal(TerminalSize { columns: 80, rows: 24 }),
             )
             .await
+            .unwrap()
+            .into_session()
             .unwrap();
         let output: Vec<Output> = session.output.try_collect().await.unwrap();
         assert!(!output.is_empty());

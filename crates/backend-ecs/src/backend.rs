@@ -12,8 +12,8 @@ use straddle_core::{
     finding::{Finding, FindingKind, accept, refuse_blocked},
     model::App,
     orchestrator::{
-        ConnectRequest, Connection, Context, EngineEvent, EventOptions, ExecRequest, ExecSession, Holder,
-        Lease, LogLine, LogOptions, Orchestrator, RunOutcome, RunRequest,
+        ConnectRequest, Connection, Context, EngineEvent, EventOptions, Exec, ExecRequest, Holder, Lease,
+        LogLine, LogOptions, Orchestrator, RunOutcome, RunRequest,
     },
     plan::{Fingerprint, Intent, PLAN_VERSION, Plan, Step, Steps},
     platform::{Facts, Platform},
@@ -25,7 +25,7 @@ use tokio::sync::OnceCell;
 use crate::{
     client::{Client, number_of},
     config::EcsConfig,
-    connect, diff, events, execute, facts, logs,
+    connect, diff, events, exec, execute, facts, logs,
     observe::{Live, kept, moment, revision_of},
     platform::EcsPlatform,
     run, status, tags,
@@ -204,9 +204,8 @@ impl Orchestrator for EcsOrchestrator {
         logs::stream(&self.shared, scope, options).await
     }
 
-    async fn exec(&self, _scope: &Scope, _request: ExecRequest) -> Result<ExecSession> {
-        Err(Error::new(ErrorKind::Unsupported, "commands inside containers go through the session-manager-plugin")
-            .with_help("aws ecs execute-command --cluster CLUSTER --task TASK --container NAME --interactive --command CMD"))
+    async fn exec(&self, scope: &Scope, request: ExecRequest) -> Result<Exec> {
+        exec::start(&self.shared, scope, &request).await.map(Exec::Program)
     }
 
     async fn run(&self, scope: &Scope, request: RunRequest, context: &Context) -> Result<RunOutcome> {

@@ -23,6 +23,8 @@ pub(crate) fn capability() -> Capability {
         .with(Feature::DependsOn, Engine)
         .with(Feature::EssentialExit, Engine)
         .with(Feature::Events, Engine)
+        .with_note(Feature::Exec, Provider::None, "in a terminal only")
+        .with_note(Feature::ExecTerminal, Engine, "through the session-manager-plugin of AWS")
         .with_note(Feature::HealthChecks, Engine, "commands, and HTTP behind a load balancer")
         .with(Feature::HealthReplacement, Engine)
         .with_note(Feature::History, Engine, "ten revisions")

@@ -11,6 +11,7 @@ mod connect;
 mod diff;
 mod document;
 mod events;
+mod exec;
 mod execute;
 mod explain;
 mod facts;

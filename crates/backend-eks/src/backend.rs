@@ -10,8 +10,8 @@ use straddle_core::{
     finding::{Finding, FindingKind, accept, refuse_blocked},
     model::App,
     orchestrator::{
-        ConnectRequest, Connection, Context, EngineEvent, EventOptions, ExecRequest, ExecSession, Holder,
-        Lease, LogLine, LogOptions, Orchestrator, RunOutcome, RunRequest,
+        ConnectRequest, Connection, Context, EngineEvent, EventOptions, Exec, ExecRequest, Holder, Lease,
+        LogLine, LogOptions, Orchestrator, RunOutcome, RunRequest,
     },
     path::FieldPath,
     plan::{Fingerprint, Intent, PLAN_VERSION, Plan, Step, Steps},
@@ -218,8 +218,8 @@ impl Orchestrator for KubernetesOrchestrator {
         logs::stream(&self.shared, scope, options).await
     }
 
-    async fn exec(&self, scope: &Scope, request: ExecRequest) -> Result<ExecSession> {
-        exec::start(&self.shared, scope, request).await
+    async fn exec(&self, scope: &Scope, request: ExecRequest) -> Result<Exec> {
+        exec::start(&self.shared, scope, request).await.map(Exec::Session)
     }
 
     async fn run(&self, scope: &Scope, request: RunRequest, context: &Context) -> Result<RunOutcome> {

@@ -16,8 +16,8 @@ use straddle_core::{
     memory::{Image, MemoryOrchestrator, World},
     model::App,
     orchestrator::{
-        ConnectRequest, Connection, Context, EngineEvent, EventOptions, ExecRequest, ExecSession, Holder,
-        Lease, LogLine, LogOptions, Orchestrator, RunOutcome, RunRequest,
+        ConnectRequest, Connection, Context, EngineEvent, EventOptions, Exec, ExecRequest, Holder, Lease,
+        LogLine, LogOptions, Orchestrator, RunOutcome, RunRequest,
     },
     plan::{Fingerprint, Intent, Plan, Step},
     platform::{Artefact, Desired, Facts, Importer, Platform, Translation},
@@ -148,7 +148,7 @@ impl Orchestrator for Harbour {
         self.api.logs(scope, options).await
     }
 
-    async fn exec(&self, scope: &Scope, request: ExecRequest) -> Result<ExecSession> {
+    async fn exec(&self, scope: &Scope, request: ExecRequest) -> Result<Exec> {
         self.claims(Feature::Exec)?;
         self.api.exec(scope, request).await
     }

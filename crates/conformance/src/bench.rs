@@ -343,7 +343,7 @@ impl Bench {
         request: ExecRequest,
         input: Option<&str>,
     ) -> Result<(Option<i64>, String, String), Mismatch> {
-        let mut session = self.orchestrator.exec(&self.scope, request).await?;
+        let mut session = self.orchestrator.exec(&self.scope, request).await?.into_session()?;
         if let (Some(text), Some(mut writer)) = (input, session.input.take()) {
             writer.write_all(text.as_bytes()).await.map_err(|error| Mismatch::new(error.to_string()))?;
             writer.shutdown().await.map_err(|error| Mismatch::new(error.to_string()))?;

@@ -1,6 +1,6 @@
 //! The connected half of a backend: what an engine is asked and told.
 
-use std::{collections::BTreeMap, fmt, fmt::Debug, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, fmt::Debug, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,7 +12,7 @@ pub use tokio_util::sync::CancellationToken as Cancel;
 
 use crate::{
     clock::{Clock, SystemClock},
-    error::Result,
+    error::{Error, ErrorKind, Result},
     event::EventSink,
     model::App,
     plan::{Fingerprint, Intent, Plan, Step},
@@ -110,8 +110,9 @@ pub trait Orchestrator: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](crate::error::ErrorKind::NotFound); [`Invalid`](crate::error::ErrorKind::Invalid) where the command cannot be executed.
-    async fn exec(&self, scope: &Scope, request: ExecRequest) -> Result<ExecSession>;
+    /// [`NotFound`](crate::error::ErrorKind::NotFound); [`Invalid`](crate::error::ErrorKind::Invalid) where the command cannot be executed;
+    /// [`Unsupported`](crate::error::ErrorKind::Unsupported) where it needs a program that is not on this machine.
+    async fn exec(&self, scope: &Scope, request: ExecRequest) -> Result<Exec>;
 
     /// Runs a one-off task to its end.
     ///
@@ -394,7 +395,84 @@ pub struct TerminalSize {
     pub rows: u16,
 }
 
-/// A command that runs inside a container.
+/// How a command inside a container is talked to.
+#[derive(Debug)]
+pub enum Exec {
+    /// By its streams: it runs.
+    Session(ExecSession),
+    /// By a program of this machine, which takes over the terminal: it runs as soon as that is started.
+    Program(ExecProgram),
+}
+
+impl Exec {
+    /// Returns the streams of a command.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsupported`](crate::error::ErrorKind::Unsupported) where only a program talks to it.
+    pub fn into_session(self) -> Result<ExecSession> {
+        match self {
+            Self::Session(session) => Ok(session),
+            Self::Program(program) => {
+                let name = program.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let message = format!("only {name} talks to commands inside these containers");
+                Err(Error::new(ErrorKind::Unsupported, message).with_help("start it in a terminal"))
+            }
+        }
+    }
+}
+
+/// A program of this machine that talks to a command inside a container, in the engine's own protocol.
+///
+/// It reads from a terminal until the command ends; standard input that ends before ends it, too.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExecProgram {
+    /// Where it is.
+    pub program: PathBuf,
+    /// Its arguments. They may open the session for whoever has them, so that they are in no log.
+    pub arguments: Vec<String>,
+    /// Variables that it reads beside those of this process; as secret as its arguments.
+    pub variables: Vec<(String, String)>,
+}
+
+impl ExecProgram {
+    /// Names a program.
+    #[must_use]
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self { program: program.into(), arguments: Vec::new(), variables: Vec::new() }
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn with_arguments(mut self, arguments: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds a variable.
+    #[must_use]
+    pub fn with_variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    /// Returns the command that starts it.
+    #[must_use]
+    pub fn command(&self) -> std::process::Command {
+        let mut command = std::process::Command::new(&self.program);
+        command.args(&self.arguments).envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+impl Debug for ExecProgram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExecProgram").field("program", &self.program).finish_non_exhaustive()
+    }
+}
+
+/// A command that runs inside a container, by its streams.
 pub struct ExecSession {
     /// Takes what it reads; `None` where nothing is sent. Dropping it ends its input.
     pub input: Option<Box<dyn AsyncWrite + Send + Unpin>>,
@@ -586,7 +664,7 @@ impl<T: Orchestrator + ?Sized> Orchestrator for Arc<T> {
         (**self).logs(scope, options).await
     }
 
-    async fn exec(&self, scope: &Scope, request: ExecRequest) -> Result<ExecSession> {
+    async fn exec(&self, scope: &Scope, request: ExecRequest) -> Result<Exec> {
         (**self).exec(scope, request).await
     }
 

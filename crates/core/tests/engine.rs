@@ -203,7 +203,7 @@ impl Orchestrator for Scripted {
         unsupported()
     }
 
-    async fn exec(&self, _: &Scope, _: ExecRequest) -> Result<ExecSession> {
+    async fn exec(&self, _: &Scope, _: ExecRequest) -> Result<Exec> {
         pending().await
     }
 

@@ -68,6 +68,8 @@ fn exec(bench: &Bench, service: &str, command: &[&str]) -> (Option<i64>, String)
     let orchestrator = bench.world.orchestrator();
     let session = bench
         .run(orchestrator.exec(&bench.scope, ExecRequest::new(service, command.iter().copied())))
+        .unwrap()
+        .into_session()
         .unwrap();
     let output: Vec<_> = bench.run(session.output.collect());
     let text = output.into_iter().map(|output| match output.unwrap() {
@@ -403,7 +405,7 @@ fn commands_run_inside_containers() {
         (Some(1), "probe: unknown command `nonsense`\n".to_owned())
     );
     let orchestrator = bench.world.orchestrator();
-    let start = |request| bench.run(orchestrator.exec(&bench.scope, request));
+    let start = |request| bench.run(orchestrator.exec(&bench.scope, request))?.into_session();
     assert_eq!(start(ExecRequest::new("web", ["/bin/ls"])).unwrap_err().kind(), ErrorKind::Invalid);
     assert_eq!(start(ExecRequest::new("nobody", ["/probe"])).unwrap_err().kind(), ErrorKind::NotFound);
     let size = TerminalSize { columns: 80, rows: 24 };

@@ -97,7 +97,7 @@ fn an_image_brings_variables_that_a_container_may_set_itself() {
     let orchestrator = bench.world.orchestrator();
     for (name, value) in [("ONE", "image\n"), ("TWO", "spec\n")] {
         let request = ExecRequest::new("web", ["/probe", "env", name]);
-        let session = bench.run(orchestrator.exec(&bench.scope, request)).unwrap();
+        let session = bench.run(orchestrator.exec(&bench.scope, request)).unwrap().into_session().unwrap();
         let output: Vec<_> = bench.run(futures_util::StreamExt::collect(session.output));
         let Ok(Output::Stdout(bytes)) = &output[0] else { panic!("{output:?}") };
         assert_eq!(bytes, value);

@@ -45,6 +45,11 @@ impl Client {
         self.aws.session().region()
     }
 
+    /// Returns who calls.
+    pub(crate) fn session(&self) -> &Session {
+        self.aws.session()
+    }
+
     pub(crate) fn cluster(&self) -> &str {
         &self.cluster
     }
@@ -92,6 +97,8 @@ impl Client {
             "ClientException" if said.contains("Unable to describe task definition") => {
                 Error::new(ErrorKind::NotFound, said)
             }
+            "TargetNotConnectedException" => Error::new(ErrorKind::Unavailable, said)
+                .with_help("try again in a moment; else see what the task role may do"),
             // A role that was made a moment ago is not known everywhere yet.
             "ClientException" if said.contains("assume the service linked role") => {
                 Error::new(ErrorKind::Unavailable, said)
@@ -264,6 +271,11 @@ impl Client {
                 Err(Error::new(ErrorKind::Uncertain, "ECS does not say what it runs"))
             }
         }
+    }
+
+    /// Opens a session in a container.
+    pub(crate) async fn execute(&self, document: &Value) -> Result<Value> {
+        self.asked("ExecuteCommand", document).await
     }
 
     /// Stops a task; one that is gone already is no error.

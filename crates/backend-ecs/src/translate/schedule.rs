@@ -126,7 +126,7 @@ fn run(out: &mut Output, around: &Around<'_>, task: &Task<'_>, place: &Place, na
         "taskDefinition": format!("@{TASK_DEFINITION}/{name}"),
         "propagateTags": "TASK_DEFINITION",
         "enableECSManagedTags": true,
-        "enableExecuteCommand": true,
+        "enableExecuteCommand": task::has_role(around, task.template),
     });
     if let Some(launch) = capacity.launch_type {
         document["launchType"] = json!(launch);
@@ -182,7 +182,7 @@ fn by_the_clock(
         "TaskDefinitionArn": run["taskDefinition"],
         "TaskCount": 1,
         "EnableECSManagedTags": true,
-        "EnableExecuteCommand": true,
+        "EnableExecuteCommand": run["enableExecuteCommand"],
         "PropagateTags": "TASK_DEFINITION",
     });
     let mut copy = |from: &str, to: &str| {

@@ -80,7 +80,7 @@ pub(super) fn service(out: &mut Output, around: &Around<'_>, name: &Name, servic
         tags,
         enable_ecs_managed_tags: true,
         propagate_tags: "SERVICE".to_owned(),
-        enable_execute_command: true,
+        enable_execute_command: task::has_role(around, template),
         load_balancers: list(exposing.load_balancers),
         service_registries: list(connected.registries),
         service_connect_configuration: connected.connect,
@@ -257,7 +257,18 @@ fn settings(
             Some(super::health::bounded(out, &field, *grace, (0, most), "the grace of health checks"));
     }
     if let Some(execute) = execute_command {
-        out.map(field.child("execute_command"), &[&place.child("enableExecuteCommand")]);
+        let field = field.child("execute_command");
+        out.map(field.clone(), &[&place.child("enableExecuteCommand")]);
+        if *execute && !native.enable_execute_command {
+            let message =
+                "ECS runs commands only in containers that have a role: it lets them reach Systems Manager";
+            out.blocked(
+                "ecs/execute-command",
+                field,
+                message,
+                "set `identity: {aws_role: arn:...}`, or `task_role` of the target",
+            );
+        }
         native.enable_execute_command = *execute;
     }
     if let Some(propagate) = propagate_tags {

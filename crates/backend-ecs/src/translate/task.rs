@@ -162,6 +162,12 @@ fn roles(
         aws_execution_role.as_ref().map(ToString::to_string).or_else(|| around.config.execution_role.clone());
 }
 
+/// Returns whether containers have a role: ECS refuses commands inside those that have none.
+pub(super) fn has_role(around: &Around<'_>, template: &TaskTemplate) -> bool {
+    let own = template.identity.as_ref().and_then(|identity| identity.aws_role.as_ref());
+    own.is_some() || around.config.task_role.is_some()
+}
+
 /// Writes down what comes before, so that another content of it is another revision.
 fn after_label(
     out: &mut Output,

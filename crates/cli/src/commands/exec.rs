@@ -1,8 +1,12 @@
-use std::{sync::Arc, thread};
+use std::{
+    process::{Command, Stdio},
+    sync::Arc,
+    thread,
+};
 
 use clap::Args;
 use futures_util::StreamExt;
-use straddle_core::orchestrator::{ExecRequest, ExecSession, Output, TerminalSize};
+use straddle_core::orchestrator::{Exec, ExecProgram, ExecRequest, ExecSession, Output, TerminalSize};
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     sync::mpsc,
@@ -14,6 +18,8 @@ use crate::{args::ExecAppArgs, error::Failure, exit, session::Session, shell::Sh
 /// Run a command inside a container, and end with its exit code
 ///
 /// Ends with 125 where the command could not be run. For a shell: straddle exec -it web -- sh
+///
+/// On ECS the session-manager-plugin of AWS has to be installed; it does not tell the exit code.
 #[derive(Debug, Args)]
 pub(crate) struct ExecArgs {
     /// The service or task
@@ -50,7 +56,10 @@ pub(crate) async fn run(args: &ExecArgs, session: &Session) -> Outcome {
     if args.tty {
         request = request.with_terminal(terminal::size().unwrap_or(TerminalSize { columns: 80, rows: 24 }));
     }
-    let running = connected.orchestrator.exec(&connected.scope, request).await?;
+    let running = match connected.orchestrator.exec(&connected.scope, request).await? {
+        Exec::Session(running) => running,
+        Exec::Program(program) => return hand_over(&program, args.stdin || args.tty).await,
+    };
     // Restored when it is dropped, however this ends. Ctrl-C is a key like any other meanwhile.
     let _raw = args
         .tty
@@ -58,6 +67,47 @@ pub(crate) async fn run(args: &ExecArgs, session: &Session) -> Outcome {
         .transpose()
         .map_err(|error| Failure::usage(format!("the terminal cannot be handed over: {error}")))?;
     session.until_interrupted(attend(running, shell, args.tty)).await
+}
+
+/// Leaves the terminal to a program until it ends, and every key with it: Ctrl-C is for the command inside the container.
+async fn hand_over(program: &ExecProgram, stdin: bool) -> Outcome {
+    let mut command = program.command();
+    // It gives up when its input ends, so that what asked for none gets one that lasts.
+    command.stdin(if stdin { Stdio::inherit() } else { Stdio::piped() });
+    let keys = keys_left_alone();
+    let status = tokio::task::spawn_blocking(move || run_to_end(&mut command)).await;
+    drop(keys);
+    let failed =
+        |why: String| Failure::usage(format!("{} cannot be started: {why}", program.program.display()));
+    match status {
+        Ok(Ok(status)) => Ok(status.code().map_or(exit::DONE, |code| process_code(code.into()))),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(error) => Err(failed(error.to_string())),
+    }
+}
+
+/// Keeps what the keys of a terminal send from ending or stopping this process, for as long as it is kept.
+#[cfg(unix)]
+fn keys_left_alone() -> Vec<tokio::signal::unix::Signal> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let stop = SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw());
+    [SignalKind::interrupt(), SignalKind::quit(), stop]
+        .into_iter()
+        .filter_map(|kind| signal(kind).ok())
+        .collect()
+}
+
+#[cfg(not(unix))]
+fn keys_left_alone() {}
+
+fn run_to_end(command: &mut Command) -> std::io::Result<std::process::ExitStatus> {
+    let mut child = command.spawn()?;
+    // Waiting would end it.
+    let input = child.stdin.take();
+    let status = child.wait();
+    drop(input);
+    status
 }
 
 /// Passes bytes in both directions until the command has ended.

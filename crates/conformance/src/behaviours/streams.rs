@@ -217,7 +217,7 @@ pub(super) async fn exec_terminal(bench: &Bench) -> Done {
     ensure!(out == "stdin pipe, stdout pipe\n", "without a terminal it says {out:?}");
 
     let request = ExecRequest::new("talk", ["/probe", "cat"]).with_stdin(true).with_terminal(size);
-    let mut session = bench.orchestrator().exec(bench.scope(), request).await?;
+    let mut session = bench.orchestrator().exec(bench.scope(), request).await?.into_session()?;
     let Some(mut input) = session.input.take() else { return Err(Mismatch::new("it takes no input")) };
     for (word, columns) in [("before", 132), ("after", 40)] {
         send(&mut input, &format!("{word}\n")).await?;

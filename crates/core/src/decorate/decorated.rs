@@ -8,8 +8,8 @@ use crate::{
     error::Result,
     model::App,
     orchestrator::{
-        ConnectRequest, Connection, Context, EngineEvent, EventOptions, ExecRequest, ExecSession, Holder,
-        Lease, LogLine, LogOptions, Orchestrator, RunOutcome, RunRequest,
+        ConnectRequest, Connection, Context, EngineEvent, EventOptions, Exec, ExecRequest, Holder, Lease,
+        LogLine, LogOptions, Orchestrator, RunOutcome, RunRequest,
     },
     plan::{Fingerprint, Intent, Plan, Step},
     platform::{Facts, Platform},
@@ -104,7 +104,7 @@ impl<O: Orchestrator, D: Decorator> Orchestrator for Decorated<O, D> {
         self.decorator.around(Call::Logs(scope, &options), || self.inner.logs(scope, options.clone())).await
     }
 
-    async fn exec(&self, scope: &Scope, request: ExecRequest) -> Result<ExecSession> {
+    async fn exec(&self, scope: &Scope, request: ExecRequest) -> Result<Exec> {
         self.decorator.around(Call::Exec(scope, &request), || self.inner.exec(scope, request.clone())).await
     }
 

@@ -20,8 +20,8 @@ use crate::{
     error::{Error, Result},
     model::App,
     orchestrator::{
-        ConnectRequest, Connection, Context, EngineEvent, EventOptions, ExecRequest, ExecSession, Holder,
-        Lease, LogLine, LogOptions, Orchestrator, RunOutcome, RunRequest,
+        ConnectRequest, Connection, Context, EngineEvent, EventOptions, Exec, ExecRequest, Holder, Lease,
+        LogLine, LogOptions, Orchestrator, RunOutcome, RunRequest,
     },
     plan::{Fingerprint, Intent, Plan, Step},
     platform::{Facts, Platform},
@@ -135,9 +135,9 @@ impl Orchestrator for MemoryOrchestrator {
         streams::logs(&self.client, scope, options)
     }
 
-    async fn exec(&self, scope: &Scope, request: ExecRequest) -> Result<ExecSession> {
+    async fn exec(&self, scope: &Scope, request: ExecRequest) -> Result<Exec> {
         turn().await;
-        exec(&self.client, scope, &request)
+        exec(&self.client, scope, &request).map(Exec::Session)
     }
 
     async fn run(&self, scope: &Scope, request: RunRequest, context: &Context) -> Result<RunOutcome> {
