@@ -18,6 +18,7 @@ pub(crate) fn capability() -> Capability {
         .with(Feature::Events, Engine)
         .with(Feature::Exec, Engine)
         .with(Feature::ExecExitCode, Engine)
+        .with(Feature::ExecStreams, Engine)
         .with(Feature::ExecTerminal, Engine)
         .with(Feature::HealthChecks, Engine)
         .with_note(Feature::HealthReplacement, WhileWatching, "during a rollout, and by the next up")

@@ -24,6 +24,7 @@ pub(crate) fn capability() -> Capability {
         .with(Feature::Events, Engine)
         .with(Feature::Exec, Engine)
         .with(Feature::ExecExitCode, Engine)
+        .with(Feature::ExecStreams, Engine)
         .with(Feature::ExecTerminal, Engine)
         .with(Feature::HealthChecks, Engine)
         .with_note(Feature::HealthReplacement, Engine, "its container is restarted in place")

@@ -23,9 +23,14 @@ const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 fn verifier() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/lib/authenticator.sh");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/lib/gotool.sh");
         let built = Command::new("bash")
-            .args(["-c", "set -euo pipefail; source \"$1\"; authenticator_build", "bash", script])
+            .args([
+                "-c",
+                "set -euo pipefail; source \"$1\"; gotool_build eks-token sigs.k8s.io/aws-iam-authenticator",
+                "bash",
+                script,
+            ])
             .output()
             .expect("bash starts");
         assert!(built.status.success(), "no verifier of tokens:\n{}", String::from_utf8_lossy(&built.stderr));

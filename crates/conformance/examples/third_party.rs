@@ -44,7 +44,13 @@ impl Harbour {
     fn new(world: &World) -> Self {
         // Everything that its API does, save that nobody gets a shell there, and that it tells nothing by itself.
         let documents = straddle_core::memory::MemoryPlatform::new();
-        let without = [Feature::Exec, Feature::ExecExitCode, Feature::ExecTerminal, Feature::Events];
+        let without = [
+            Feature::Exec,
+            Feature::ExecExitCode,
+            Feature::ExecStreams,
+            Feature::ExecTerminal,
+            Feature::Events,
+        ];
         let capability = without
             .into_iter()
             .fold(*documents.capability(), |capability, feature| capability.with(feature, Provider::None));

@@ -285,7 +285,7 @@ impl Bench {
 
     /// Asks from inside the container, where no connection leads there from outside.
     async fn get_inside(&self, service: &str, port: u16, path: &str) -> Result<String, Mismatch> {
-        if !self.has(Feature::Exec) {
+        if !self.has(Feature::ExecStreams) {
             return Err(Mismatch::skipped(
                 "nothing leads into a container: neither port forwarding nor exec is claimed",
             ));

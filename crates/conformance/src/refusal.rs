@@ -134,6 +134,8 @@ fn asked(feature: Feature) -> Asked {
         | Feature::EssentialExit
         // Commands run without it, and their code is `None`: the behaviours of `exec` look at that.
         | Feature::ExecExitCode
+        // A program is handed over in their place.
+        | Feature::ExecStreams
         | Feature::HealthReplacement
         | Feature::Rollback
         | Feature::Rolling

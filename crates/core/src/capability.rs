@@ -33,6 +33,8 @@ pub enum Feature {
     Exec,
     /// Their exit code is known.
     ExecExitCode,
+    /// Whoever embeds Straddle has their streams; without, a program of the engine takes over the user's terminal.
+    ExecStreams,
     /// They can have a terminal, which can be resized.
     ExecTerminal,
     /// Health is checked by a command, HTTP, TCP or gRPC.
@@ -81,7 +83,7 @@ pub enum Feature {
 
 impl Feature {
     /// All features, in the order of their names.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Autoscale,
         Self::BlueGreen,
         Self::Canary,
@@ -94,6 +96,7 @@ impl Feature {
         Self::Events,
         Self::Exec,
         Self::ExecExitCode,
+        Self::ExecStreams,
         Self::ExecTerminal,
         Self::HealthChecks,
         Self::HealthReplacement,
@@ -134,6 +137,7 @@ impl Feature {
             Self::Events => "events as they happen",
             Self::Exec => "commands inside containers",
             Self::ExecExitCode => "exit code of such a command",
+            Self::ExecStreams => "streams of such a command, for programs",
             Self::ExecTerminal => "terminal for such a command",
             Self::HealthChecks => "exec, http, tcp and grpc health checks",
             Self::HealthReplacement => "unhealthy replica replaced",

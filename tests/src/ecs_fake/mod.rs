@@ -76,6 +76,8 @@ pub struct FakeOptions {
     pub minute: Duration,
     /// The region: `eu-central-1`.
     pub region: String,
+    /// What the addresses begin with at which commands in containers are talked to: that of AWS. Nothing of the fake answers there.
+    pub sessions: Option<String>,
     /// How long a task that nothing checks must run to count as healthy, which is 40 s on AWS: 1 s.
     pub settle: Duration,
     /// How long reads show what was before a write.
@@ -99,6 +101,7 @@ impl Default for FakeOptions {
             failures_reset: false,
             minute: Duration::from_secs(1),
             region: "eu-central-1".to_owned(),
+            sessions: None,
             settle: Duration::from_secs(1),
             stale_reads: Duration::ZERO,
             step: Duration::from_millis(20),
@@ -240,7 +243,11 @@ impl Fake {
             .map_err(failed)?;
         let agent =
             if options.docker { Some(runtime.block_on(Agent::connect(options.check_pace))?) } else { None };
-        let names = Names { account: options.account.clone(), region: options.region.clone() };
+        let names = Names {
+            account: options.account.clone(),
+            region: options.region.clone(),
+            sessions: options.sessions.clone(),
+        };
         let mut world = World::new(&names);
         world.ecs.capacity = options.capacity;
         let shared = Arc::new(Shared {

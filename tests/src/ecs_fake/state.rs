@@ -41,6 +41,8 @@ pub(super) struct World {
 pub(super) struct Names {
     pub(super) account: String,
     pub(super) region: String,
+    /// What the addresses of sessions begin with, where it is not that of AWS.
+    pub(super) sessions: Option<String>,
 }
 
 /// What ECS keeps.

@@ -335,7 +335,10 @@ pub(super) fn execute(ecs: &Ecs, body: &Value) -> Done {
     };
     let container = container.ok_or_else(|| Fail::parameter("The container was not found in the task."))?;
     let session = format!("ecs-execute-command-{}", &hex()[..17]);
-    let region = &ecs.names.region;
+    let address = match &ecs.names.sessions {
+        Some(address) => address.clone(),
+        None => format!("wss://ssmmessages.{}.amazonaws.com", ecs.names.region),
+    };
     Ok(json!({
         "clusterArn": ecs.names.arn(&format!("cluster/{cluster}")),
         "taskArn": arn(ecs, task),
@@ -344,7 +347,7 @@ pub(super) fn execute(ecs: &Ecs, body: &Value) -> Done {
         "interactive": true,
         "session": {
             "sessionId": session,
-            "streamUrl": format!("wss://ssmmessages.{region}.amazonaws.com/v1/data-channel/{session}?role=publish_subscribe"),
+            "streamUrl": format!("{address}/v1/data-channel/{session}?role=publish_subscribe"),
             "tokenValue": hex(),
         },
     }))

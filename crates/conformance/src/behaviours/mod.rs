@@ -303,7 +303,7 @@ pub const BEHAVIOURS: &[Behaviour] = &[
     behaviour!(
         "read-only-root",
         "keeps the root file system read-only, and volumes writable",
-        [Exec],
+        [Exec, ExecStreams],
         container::read_only
     )
     .asking(container::READ_ONLY, &["read_only_root", "volumes"]),
@@ -349,11 +349,11 @@ pub const BEHAVIOURS: &[Behaviour] = &[
     ),
     behaviour!("logs-follow", "follows output into new replicas", [Logs], streams::logs_follow),
     behaviour!("logs-restart", "follows output over restarts", [Logs, Restart], streams::logs_restart),
-    behaviour!("exec", "runs a command with input, output and exit code", [Exec], streams::exec),
+    behaviour!("exec", "runs a command with input, output and exit code", [Exec, ExecStreams], streams::exec),
     behaviour!(
         "exec-terminal",
         "runs a command in a terminal, which can be resized",
-        [Exec, ExecTerminal],
+        [Exec, ExecStreams, ExecTerminal],
         streams::exec_terminal
     ),
     behaviour!("events", "reports what happens as it happens", [Events], streams::events),

@@ -15,6 +15,7 @@ pub(super) fn capability() -> Capability {
         Feature::Events,
         Feature::Exec,
         Feature::ExecExitCode,
+        Feature::ExecStreams,
         Feature::ExecTerminal,
         Feature::HealthChecks,
         Feature::History,
