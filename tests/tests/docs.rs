@@ -16,6 +16,7 @@ use straddle_core::{
     spec::{self, Files, Inputs, NoVariables, Source},
 };
 use straddle_docker::DockerPlatform;
+use straddle_ecs::EcsPlatform;
 use straddle_eks::{KubernetesConfig, KubernetesPlatform};
 use straddle_tests::cli::Folder;
 
@@ -102,6 +103,7 @@ fn generated(page: &str, part: &str, text: &str) {
 fn platforms() -> Vec<(&'static str, &'static str, Box<dyn Platform>)> {
     vec![
         ("docker.md", "the engine", Box::new(DockerPlatform::new(None))),
+        ("ecs.md", "ECS", Box::new(EcsPlatform::default())),
         ("kubernetes.md", "the cluster", Box::new(KubernetesPlatform::new(KubernetesConfig::default()))),
     ]
 }
@@ -140,8 +142,11 @@ fn mapping(platform: &dyn Platform) -> String {
         let said: Vec<String> =
             fate.said.iter().map(|one| format!("{}: {} (`{}`)", one.kind, one.message, one.code)).collect();
         // Of what is for another target or purpose, each field has the same fate.
-        let elsewhere: &[&str] =
-            if platform.name() == "kubernetes" { &["ecs", "docker"] } else { &["ecs", "kubernetes"] };
+        let elsewhere: &[&str] = match platform.name() {
+            "ecs" => &["docker", "kubernetes"],
+            "kubernetes" => &["docker", "ecs"],
+            _ => &["ecs", "kubernetes"],
+        };
         let block = elsewhere.iter().chain(&["startup", "readiness", "liveness"]).find_map(|block| {
             fate.field.split_once(&format!(".{block}.")).map(|(above, _)| format!("{above}.{block}"))
         });

@@ -201,7 +201,8 @@ impl Reader<'_> {
                 (text.map(|items| items.join(",")), "a list of strings")
             }
             Form::Number => {
-                let number = value.to_u128().or_else(|| value.as_str()?.trim().parse().ok());
+                let written = value.to_i128().and_then(|number| u64::try_from(number).ok());
+                let number = written.or_else(|| value.as_str()?.trim().parse().ok());
                 (number.map(|number| number.to_string()), "a whole number")
             }
             Form::Switch => {

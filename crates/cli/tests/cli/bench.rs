@@ -330,7 +330,14 @@ impl Backend for Memory {
     }
 
     fn settings(&self) -> &'static [Setting] {
-        const { &[Setting::text("world", "which one")] }
+        const {
+            &[
+                Setting::text("world", "which one"),
+                Setting::list("layers", "what it is made of"),
+                Setting::number("age", "in years"),
+                Setting::switch("flat", "whether it is"),
+            ]
+        }
     }
 
     fn pins(&self) -> &'static [Setting] {

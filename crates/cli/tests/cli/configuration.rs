@@ -64,6 +64,9 @@ fn slips_in_the_configuration_name_their_origin() {
     broken("config-syntax", "[targets.prod\n");
     broken("config-key", "targts = 1\n");
     broken("config-setting", "[targets.memory]\nenviroment = \"x\"\n");
+    broken("config-list", "[targets.memory]\nlayers = [\"crust\", 2]\n");
+    broken("config-whole", "[targets.memory]\nage = 4.5\n");
+    broken("config-switch", "[targets.memory]\nflat = \"perhaps\"\n");
     broken("config-backend", "target = \"prod\"\n[targets.prod]\nbackend = \"memroy\"\n");
     broken("config-no-backend", "target = \"prod\"\n[targets.prod]\nenvironment = \"prod\"\n");
     broken("config-number", "[targets.memory.vars]\nTAG = 1.10\n");
@@ -112,4 +115,15 @@ fn a_name_needs_no_spec() {
     std::fs::remove_file(bench.path("straddle.yaml")).unwrap();
     bench.straddle(["status", "--app", "shop"]).succeeded();
     insta::assert_snapshot!(bench.straddle(["status"]));
+}
+
+#[test]
+fn settings_are_written_as_what_they_are_or_as_texts() {
+    let text = "[targets.memory]\nlayers = [\"crust\", \"core\"]\nage = 45\nflat = false\n\
+                [targets.other]\nbackend = \"memory\"\nlayers = \"crust,core\"\nage = \"45\"\nflat = \"false\"\n";
+    let run =
+        Bench::new().with_file("straddle.yaml", SHOP).with_file("straddle.toml", text).straddle(["targets"]);
+    for setting in ["crust,core", "45", "false"] {
+        assert_eq!(run.stdout.matches(setting).count(), 2, "{run}");
+    }
 }
