@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use aws_types::SdkConfig;
-use futures_util::{StreamExt, TryStreamExt, stream, stream::BoxStream};
+use futures_util::{StreamExt, TryStreamExt, stream, stream::BoxStream, try_join};
 use serde_json::Value;
 use straddle_aws::Session;
 use straddle_core::{
@@ -94,8 +94,7 @@ impl EcsOrchestrator {
         only: &[straddle_core::units::Name],
     ) -> Result<(Steps, Vec<Finding>, Live)> {
         let client = &self.shared.client;
-        let (facts, mut live) =
-            futures_util::try_join!(self.facts(scope, Some(app)), Live::read(client, scope))?;
+        let (facts, mut live) = try_join!(self.facts(scope, Some(app)), Live::read(client, scope))?;
         let mut translation = self.shared.platform.translate(app, scope, &facts);
         accept(&mut translation.findings, &app.accept);
         refuse_blocked(&translation.findings)?;
@@ -132,9 +131,16 @@ impl Orchestrator for EcsOrchestrator {
         }
     }
 
-    async fn facts(&self, _scope: &Scope, _app: Option<&App>) -> Result<Facts> {
-        let (account, region) = self.account().await?;
-        Ok(Facts::observed().with(facts::ACCOUNT, account).with(facts::REGION, region))
+    async fn facts(&self, _scope: &Scope, app: Option<&App>) -> Result<Facts> {
+        let read = async {
+            match app {
+                Some(app) => facts::read(&self.shared.client, app).await,
+                None => Ok(Vec::new()),
+            }
+        };
+        let ((account, region), read) = try_join!(self.account(), read)?;
+        let known = Facts::observed().with(facts::ACCOUNT, account).with(facts::REGION, region);
+        Ok(read.into_iter().fold(known, |facts, (name, value)| facts.with(&name, value)))
     }
 
     async fn plan(&self, scope: &Scope, intent: &Intent) -> Result<Plan> {

@@ -41,3 +41,10 @@ pub(crate) fn log_group(scope: &Scope) -> String {
 pub(crate) fn port(name: &str) -> String {
     name.to_ascii_lowercase()
 }
+
+/// Returns whether a name may be one that an application gives, where names have at most `max` characters: its tags tell.
+pub(crate) fn may_be_of(scope: &Scope, name: &str, max: usize) -> bool {
+    let prefix = prefix(scope);
+    let kept = prefix.get(..prefix.len().min(max - HASH - 1)).unwrap_or(&prefix);
+    name.starts_with(kept.trim_end_matches('-'))
+}

@@ -6,6 +6,8 @@
 mod compare;
 mod running;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use straddle_core::{
@@ -59,6 +61,9 @@ pub(crate) struct ServiceStep {
     /// Whether a deployment is begun that nothing else would begin.
     #[serde(default)]
     pub(crate) force: bool,
+    /// What placeholders of documents stand for, as far as that is there already.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) known: BTreeMap<String, String>,
     /// What has to be there first, and what comes after.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) first: Vec<Object>,
@@ -245,16 +250,11 @@ fn service(around: &Around<'_>, workload: Workload<'_>, steps: &mut Steps) -> Re
     }
     let hash = tags::of(&definition.document, tags::HASH).unwrap_or_default().to_owned();
     let (first, last) = around.objects(main);
-    let differs = |object: &&Object| {
-        around
-            .live
-            .around
-            .get(&object.kind, &object.name)
-            .is_none_or(|found| !objects::is_same(object, found))
-    };
-    let changed: Vec<Object> = first.iter().chain(&last).filter(differs).cloned().collect();
     let gone: Vec<Object> = left_over(around, name, &first, &last);
     let is_scaled = last.iter().any(|object| object.kind == SCALABLE_TARGET);
+    let known = known(around, &first);
+    let (first, last) = (differing(around, first)?, differing(around, last)?);
+    let changed: Vec<Object> = first.iter().chain(&last).cloned().collect();
     let Some(live) = around.live.services.get(name) else {
         let step = ServiceStep {
             native,
@@ -263,8 +263,10 @@ fn service(around: &Around<'_>, workload: Workload<'_>, steps: &mut Steps) -> Re
             hash,
             service: main.document.clone(),
             is_new: true,
+            known,
             first,
             last,
+            gone,
             ..ServiceStep::default()
         };
         let pushed = steps.push(
@@ -301,6 +303,11 @@ fn service(around: &Around<'_>, workload: Workload<'_>, steps: &mut Steps) -> Re
             to: Some(json!(if from.is_some() { "changed" } else { "made" })),
         }
     }));
+    changes.extend(gone.iter().map(|object| FieldChange {
+        path: format!("{} {}", object.kind, object.name),
+        from: Some(json!("there")),
+        to: None,
+    }));
     if changes.is_empty() && unfinished {
         let wanted = live["desiredCount"].as_u64().unwrap_or_default();
         let running = live["runningCount"].as_u64().unwrap_or_default().min(wanted);
@@ -328,6 +335,7 @@ fn service(around: &Around<'_>, workload: Workload<'_>, steps: &mut Steps) -> Re
         is_new: false,
         replace: sight.replace,
         force: sight.force && !sight.template,
+        known,
         first,
         last,
         gone,
@@ -425,6 +433,23 @@ fn is_unfinished(service: &Value) -> bool {
 pub(crate) fn revision_arn(service: &Value, number: u64) -> Option<String> {
     let (family, _) = service["taskDefinition"].as_str()?.rsplit_once(':')?;
     Some(format!("{family}:{number}"))
+}
+
+/// Returns those of some objects that have to be made or changed.
+fn differing(around: &Around<'_>, all: Vec<Object>) -> Result<Vec<Object>> {
+    let mut changed = Vec::new();
+    for object in all {
+        if around.live.around.differs(&object)? {
+            changed.push(object);
+        }
+    }
+    Ok(changed)
+}
+
+/// Returns what placeholders stand for that name what is there already.
+fn known(around: &Around<'_>, all: &[Object]) -> BTreeMap<String, String> {
+    let arn = |object: &Object| objects::arn(around.live.around.get(&object.kind, &object.name)?);
+    all.iter().filter_map(|object| Some((object.placeholder(), arn(object)?))).collect()
 }
 
 /// Returns objects of a service that it does not have any more.

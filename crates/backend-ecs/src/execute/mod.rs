@@ -86,7 +86,7 @@ pub(crate) async fn step(shared: &Shared, plan: &Plan, step: &Step, context: &Co
         }
         (LOGS_STEP, Action::Delete) => {
             let RemoveStep { objects, .. } = payload(&step.payload)?;
-            for object in &objects {
+            for object in objects::in_removal_order(&objects) {
                 objects::remove(work.client(), object).await?;
             }
             Ok("removed".to_owned())

@@ -2,7 +2,7 @@
 //!
 //! Tasks that no service runs take no part in Service Connect; so a service that a task names has a name in DNS as well.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use straddle_core::{
@@ -14,6 +14,7 @@ use straddle_core::{
 
 use super::{Around, REGISTRY, resource, task::Task};
 use crate::{
+    config::EcsConfig,
     document::{ClientAlias, ServiceConnect, ServiceConnectService, ServiceRegistry, list},
     facts, names, tags,
 };
@@ -92,7 +93,25 @@ fn way(around: &Around<'_>, name: &str, service: &Service) -> Way {
 }
 
 fn namespace<'a>(around: &Around<'a>, found: Option<&'a Discovery>) -> Option<&'a str> {
-    found.and_then(|found| found.namespace.as_deref()).or(around.config.namespace.as_deref())
+    namespace_of(around.config, found)
+}
+
+fn namespace_of<'a>(config: &'a EcsConfig, found: Option<&'a Discovery>) -> Option<&'a str> {
+    found.and_then(|found| found.namespace.as_deref()).or(config.namespace.as_deref())
+}
+
+/// Returns the namespaces in which a service of an application may have a name in DNS.
+pub(crate) fn namespaces_with_records(app: &App, config: &EcsConfig) -> BTreeSet<String> {
+    let looked_up = looked_up(app);
+    let has_records = |name: &str, service: &Service| match service.discovery.as_ref().map(|one| one.via) {
+        Some(Some(DiscoveryKind::Records)) => true,
+        _ => looked_up.get(name).is_some_and(|seen| seen.by_task),
+    };
+    let named = app.services.iter().filter(|(name, service)| has_records(name.as_str(), service));
+    named
+        .filter_map(|(_, service)| namespace_of(config, service.discovery.as_ref()))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// What makes a service known.
@@ -148,7 +167,7 @@ pub(super) fn service(
     let offers = is_asked && has_ports;
     let mut offered = Vec::new();
     if offers && connect {
-        let mut numbers = std::collections::BTreeSet::new();
+        let mut numbers = BTreeSet::new();
         for (_, port) in service.template.ports() {
             if port.protocol != straddle_core::model::Protocol::Tcp || !numbers.insert(port.port.number()) {
                 continue;
@@ -175,7 +194,7 @@ pub(super) fn service(
     if offers && records {
         super::only_rendered(out, task.field.child("discovery"), "a name in Cloud Map");
         let name = registry_name(around, task.name);
-        if around.facts.values.get(facts::NAMESPACE_DNS).is_some_and(|dns| dns == false) {
+        if around.facts.values.get(&facts::has_dns(namespace)).is_some_and(|dns| dns == false) {
             let message =
                 format!("the namespace {namespace} has no names in DNS, by which tasks look for it");
             out.blocked(CODE, task.field.clone(), message, "use a private DNS namespace");
@@ -186,7 +205,7 @@ pub(super) fn service(
         }
         let document = json!({
             "Name": name.to_ascii_lowercase(),
-            "NamespaceId": around.fact(facts::NAMESPACE),
+            "NamespaceId": around.facts.text(&facts::namespace(namespace)).unwrap_or("NAMESPACE"),
             "DnsConfig": {"RoutingPolicy": "MULTIVALUE", "DnsRecords": [{"Type": "A", "TTL": 10}]},
             "HealthCheckCustomConfig": {"FailureThreshold": 1},
             "Tags": tags,

@@ -38,7 +38,7 @@ use crate::{
     names, tags,
 };
 
-pub(crate) use self::launch::Compute;
+pub(crate) use self::{discovery::namespaces_with_records, expose::is_behind_a_rule, launch::Compute};
 
 pub(crate) const TASK_DEFINITION: &str = "TaskDefinition";
 pub(crate) const SERVICE: &str = "Service";
@@ -231,9 +231,13 @@ fn permissions(kinds: &BTreeSet<&str>) -> Vec<String> {
                 "elasticloadbalancing:AddTags",
                 "elasticloadbalancing:CreateTargetGroup",
                 "elasticloadbalancing:DeleteTargetGroup",
+                "elasticloadbalancing:DescribeListeners",
+                "elasticloadbalancing:DescribeLoadBalancers",
+                "elasticloadbalancing:DescribeTags",
                 "elasticloadbalancing:DescribeTargetGroups",
                 "elasticloadbalancing:DescribeTargetHealth",
                 "elasticloadbalancing:ModifyTargetGroup",
+                "elasticloadbalancing:ModifyTargetGroupAttributes",
             ],
         ),
         (
@@ -243,6 +247,7 @@ fn permissions(kinds: &BTreeSet<&str>) -> Vec<String> {
                 "elasticloadbalancing:DeleteRule",
                 "elasticloadbalancing:DescribeRules",
                 "elasticloadbalancing:ModifyRule",
+                "elasticloadbalancing:SetRulePriorities",
             ],
         ),
         (
