@@ -6,5 +6,7 @@
 
 #[path = "ecs_objects/balancing.rs"]
 mod balancing;
+#[path = "ecs_objects/scaling.rs"]
+mod scaling;
 #[path = "ecs_objects/stage.rs"]
 mod stage;

@@ -48,6 +48,7 @@ impl Live {
                 }
             }
         }
+        live.around.settle(client, scope, &live.services).await?;
         // What a service runs is known from its tags.
         let of_services: Vec<&str> =
             live.services.values().filter_map(|service| service["serviceName"].as_str()).collect();

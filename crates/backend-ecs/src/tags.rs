@@ -30,7 +30,7 @@ pub(crate) const ENDED: &str = "straddle:ended";
 pub(crate) const NAME: &str = "straddle:name";
 /// Of a target group: how long open connections are kept, in seconds. It is an attribute, and those are told for one group at a time only.
 pub(crate) const DRAIN: &str = "straddle:drain";
-/// Of a service: `yes` where Application Auto Scaling moves its number of tasks for us.
+/// Of a service: the bounds between which Application Auto Scaling moves its number of tasks for us, `2-10`.
 pub(crate) const AUTOSCALE: &str = "straddle:autoscale";
 
 /// The value of [`MANAGED_BY`].

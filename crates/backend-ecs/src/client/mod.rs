@@ -272,6 +272,11 @@ impl Client {
         self.asked("TagResource", &json!({"resourceArn": arn, "tags": tags})).await.map(drop)
     }
 
+    /// Takes tags from a resource of ECS.
+    pub(crate) async fn untag(&self, arn: &str, keys: &[&str]) -> Result<()> {
+        self.asked("UntagResource", &json!({"resourceArn": arn, "tagKeys": keys})).await.map(drop)
+    }
+
     /// Lists tasks by their ARNs: those of a filter such as `{"serviceName": "web"}`.
     pub(crate) async fn tasks_of(&self, filter: Value, desired: &str) -> Result<Vec<String>> {
         let mut ask = filter;

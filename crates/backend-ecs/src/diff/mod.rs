@@ -22,6 +22,7 @@ use straddle_core::{
 pub(crate) use self::running::{remove, restart, rollback, scale};
 use crate::{
     document::Tag,
+    execute::filled,
     names,
     objects::{self, Object},
     observe::{Live, kept, revision_of, short},
@@ -251,9 +252,11 @@ fn service(around: &Around<'_>, workload: Workload<'_>, steps: &mut Steps) -> Re
     let hash = tags::of(&definition.document, tags::HASH).unwrap_or_default().to_owned();
     let (first, last) = around.objects(main);
     let gone: Vec<Object> = left_over(around, name, &first, &last);
-    let is_scaled = last.iter().any(|object| object.kind == SCALABLE_TARGET);
+    let is_scaled = last.iter().any(|object| object.kind == SCALABLE_TARGET)
+        || around.live.around.is_of_others(SCALABLE_TARGET, &native);
     let known = known(around, &first);
-    let (first, last) = (differing(around, first)?, differing(around, last)?);
+    let all_last = last.clone();
+    let (first, last) = (differing(around, first, &known)?, differing(around, last, &known)?);
     let changed: Vec<Object> = first.iter().chain(&last).cloned().collect();
     let Some(live) = around.live.services.get(name) else {
         let step = ServiceStep {
@@ -326,6 +329,12 @@ fn service(around: &Around<'_>, workload: Workload<'_>, steps: &mut Steps) -> Re
     };
     let highest = kept(live).iter().map(|one| one.number).chain(from).max().unwrap_or_default();
     let to = if sight.template { reused.unwrap_or(highest + 1) } else { from.unwrap_or(1) };
+    let mut wanted = wanted;
+    if sight.replace && is_scaled {
+        // It comes back with as many tasks as it had.
+        wanted["desiredCount"] = live["desiredCount"].clone();
+    }
+    let last = if sight.replace { all_last } else { last };
     let step = ServiceStep {
         native,
         definition: definition.document.clone(),
@@ -436,10 +445,11 @@ pub(crate) fn revision_arn(service: &Value, number: u64) -> Option<String> {
 }
 
 /// Returns those of some objects that have to be made or changed.
-fn differing(around: &Around<'_>, all: Vec<Object>) -> Result<Vec<Object>> {
+fn differing(around: &Around<'_>, all: Vec<Object>, known: &BTreeMap<String, String>) -> Result<Vec<Object>> {
     let mut changed = Vec::new();
     for object in all {
-        if around.live.around.differs(&object)? {
+        let filled = Object { document: filled(&object.document, known), ..object.clone() };
+        if around.live.around.differs(&filled)? {
             changed.push(object);
         }
     }

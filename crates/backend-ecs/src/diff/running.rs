@@ -41,7 +41,8 @@ pub(crate) fn scale(live: &Live, replicas: &[(String, u32)]) -> Result<Steps> {
             return Err(Error::new(ErrorKind::Unsupported, format!("{name} runs once on every instance")));
         }
         let native = service["serviceName"].as_str().unwrap_or_default();
-        if live.around.get(SCALABLE_TARGET, native).is_some() {
+        let around = &live.around;
+        if around.get(SCALABLE_TARGET, native).is_some() || around.is_of_others(SCALABLE_TARGET, native) {
             let message = format!("the number of replicas of {name} follows the load");
             return Err(Error::new(ErrorKind::Conflict, message)
                 .with_help("change `autoscale` in the spec, and run straddle up"));

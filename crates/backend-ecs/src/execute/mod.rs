@@ -115,6 +115,11 @@ fn payload<T: serde::de::DeserializeOwned>(payload: &Value) -> Result<T> {
 /// Puts what was made in the place of its name: `@TargetGroup/shop-web` stands for an ARN that is known once it is made.
 pub(crate) fn filled(document: &Value, refs: &std::collections::BTreeMap<String, String>) -> Value {
     match document {
+        // What the requests of a target group are named by is made of its ARN.
+        Value::String(text) if text.starts_with("@label:") => {
+            let arn = text.strip_prefix("@label:").and_then(|name| refs.get(name));
+            arn.map_or_else(|| document.clone(), |arn| Value::String(format!("@label:{arn}")))
+        }
         Value::String(text) => {
             refs.get(text.as_str()).map_or_else(|| document.clone(), |arn| Value::String(arn.clone()))
         }

@@ -9,11 +9,17 @@
 //! |---|---|---|
 //! | logs | 1, and 1 for the tags of the group | always |
 //! | rules, target groups | a page of each, and 1 for the tags of each 20 | the target has a `listener` |
+//! | scalable targets | a page of 50 in the account | always |
+//! | policies, scheduled actions | 1 for each 12 services that scale, a page of 50 in the account | something scales |
 
 mod balancing;
 mod logs;
+mod scaling;
 
-pub(crate) use self::logs::is_missing;
+pub(crate) use self::{
+    logs::is_missing,
+    scaling::{action_name, policy_name},
+};
 
 use std::collections::BTreeMap;
 
@@ -59,17 +65,36 @@ pub(crate) struct Found {
     own: BTreeMap<(String, String), Value>,
     /// What others have, by kind and name (of rules, by their conditions), and whose it is.
     strangers: BTreeMap<(String, String), String>,
+    /// What may be ours, and has to be looked at together with our services.
+    scaling: scaling::Candidates,
 }
 
 impl Found {
-    /// Reads what there is of an application.
+    /// Reads what there is of an application. [`settle`](Self::settle) comes next.
     pub(crate) async fn read(client: &Client, scope: &Scope) -> Result<Self> {
         let mut found = Self::default();
-        let all = try_join!(logs::find(client, scope), balancing::find(client, scope))?;
-        for part in [all.0, all.1] {
+        let (logs, balancing, scaling) = try_join!(
+            logs::find(client, scope),
+            balancing::find(client, scope),
+            scaling::find(client, scope),
+        )?;
+        for part in [logs, balancing] {
             found.add(part);
         }
+        found.scaling = scaling;
         Ok(found)
+    }
+
+    /// Decides about what the tags of our services tell whose it is; they come by the names of the spec.
+    pub(crate) async fn settle(
+        &mut self,
+        client: &Client,
+        scope: &Scope,
+        services: &BTreeMap<String, Value>,
+    ) -> Result<()> {
+        let part = std::mem::take(&mut self.scaling).settle(client, scope, services).await?;
+        self.add(part);
+        Ok(())
     }
 
     fn add(&mut self, part: Seen) {
@@ -102,6 +127,11 @@ impl Found {
             Some(whose) => Err(taken(wanted, whose)),
             None => Ok(true),
         }
+    }
+
+    /// Returns whether somebody else has what would have this name.
+    pub(crate) fn is_of_others(&self, kind: &str, name: &str) -> bool {
+        self.strangers.contains_key(&(kind.to_owned(), name.to_owned()))
     }
 
     /// Returns everything that was found.
@@ -187,6 +217,9 @@ pub(crate) fn is_same(wanted: &Object, found: &Value) -> bool {
     match wanted.kind.as_str() {
         LISTENER_RULE => balancing::is_same_rule(&wanted.document, found),
         LOG_GROUP => logs::is_same(&wanted.document, found),
+        SCALABLE_TARGET => scaling::is_same_target(&wanted.document, found),
+        SCALING_POLICY => scaling::is_same_policy(&wanted.document, found),
+        SCHEDULED_ACTION => scaling::is_same_action(&wanted.document, found),
         TARGET_GROUP => balancing::is_same_group(&wanted.document, found),
         _ => false,
     }
@@ -197,6 +230,9 @@ pub(crate) async fn make(client: &Client, object: &Object) -> Result<Option<Stri
     match object.kind.as_str() {
         LISTENER_RULE => balancing::make_rule(client, object).await.map(Some),
         LOG_GROUP => logs::make(client, &object.document).await.map(|()| None),
+        SCALABLE_TARGET => scaling::make_target(client, object).await.map(|()| None),
+        SCALING_POLICY => scaling::make_policy(client, object).await.map(|()| None),
+        SCHEDULED_ACTION => scaling::make_action(client, object).await.map(|()| None),
         TARGET_GROUP => balancing::make_group(client, object).await.map(Some),
         kind => Err(unknown(kind)),
     }
@@ -207,6 +243,7 @@ pub(crate) async fn remove(client: &Client, object: &Object) -> Result<()> {
     match object.kind.as_str() {
         LISTENER_RULE => balancing::remove_rule(client, &object.document).await,
         LOG_GROUP => logs::remove(client, &object.name).await,
+        SCALABLE_TARGET | SCALING_POLICY | SCHEDULED_ACTION => scaling::remove(client, object).await,
         TARGET_GROUP => balancing::remove_group(client, &object.document).await,
         kind => Err(unknown(kind)),
     }

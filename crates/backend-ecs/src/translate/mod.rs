@@ -255,7 +255,10 @@ fn permissions(kinds: &BTreeSet<&str>) -> Vec<String> {
             &[
                 "application-autoscaling:DeregisterScalableTarget",
                 "application-autoscaling:DescribeScalableTargets",
+                "application-autoscaling:ListTagsForResource",
                 "application-autoscaling:RegisterScalableTarget",
+                "application-autoscaling:TagResource",
+                "ecs:UntagResource",
             ],
         ),
         (
