@@ -6,7 +6,11 @@
 
 #[path = "ecs_objects/balancing.rs"]
 mod balancing;
+#[path = "ecs_objects/discovery.rs"]
+mod discovery;
 #[path = "ecs_objects/scaling.rs"]
 mod scaling;
+#[path = "ecs_objects/schedules.rs"]
+mod schedules;
 #[path = "ecs_objects/stage.rs"]
 mod stage;

@@ -48,7 +48,6 @@ impl Live {
                 }
             }
         }
-        live.around.settle(client, scope, &live.services).await?;
         // What a service runs is known from its tags.
         let of_services: Vec<&str> =
             live.services.values().filter_map(|service| service["serviceName"].as_str()).collect();
@@ -65,6 +64,7 @@ impl Live {
                 live.left.insert(service.to_owned(), definition);
             }
         }
+        live.around.settle(client, scope, &live.services, &live.tasks).await?;
         Ok(live)
     }
 

@@ -33,6 +33,9 @@ pub(crate) const DRAIN: &str = "straddle:drain";
 /// Of a service: the bounds between which Application Auto Scaling moves its number of tasks for us, `2-10`.
 pub(crate) const AUTOSCALE: &str = "straddle:autoscale";
 
+/// Of a task definition that runs by the clock: the hash of its schedule, and when that was last changed, `1f2e3d4c5b6a@1700000000.5`.
+pub(crate) const SCHEDULE: &str = "straddle:schedule";
+
 /// The value of [`MANAGED_BY`].
 pub(crate) const STRADDLE: &str = "straddle";
 

@@ -187,9 +187,11 @@ fn problems(call: &Call) -> Vec<String> {
             if let Some(value) = fields.shift_remove(there) {
                 fields.insert(here.to_owned(), value);
             }
-            if fields.get("TagKeys").is_some_and(Value::is_null) {
-                fields.shift_remove("TagKeys");
-            }
+        }
+        let fields = body.as_object_mut().unwrap();
+        fields.retain(|_, value| !value.is_null());
+        if let Some(count) = fields.get_mut("MaxResults") {
+            *count = serde_json::from_str(count.as_str().unwrap()).unwrap();
         }
     }
     if service == "elasticloadbalancing" {

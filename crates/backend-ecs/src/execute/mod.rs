@@ -22,7 +22,7 @@ pub(crate) use self::{
 use crate::{
     backend::Shared,
     client::Client,
-    diff::{LOGS_STEP, RemoveStep, SERVICE_STEP, TASK_STEP},
+    diff::{LOGS_STEP, RemoveStep, SCHEDULE_STEP, SERVICE_STEP, TASK_STEP},
     objects,
 };
 
@@ -84,7 +84,7 @@ pub(crate) async fn step(shared: &Shared, plan: &Plan, step: &Step, context: &Co
         (SERVICE_STEP | TASK_STEP, Action::Delete) => {
             removal::workload(&work, &payload(&step.payload)?).await
         }
-        (LOGS_STEP, Action::Delete) => {
+        (LOGS_STEP | SCHEDULE_STEP, Action::Delete) => {
             let RemoveStep { objects, .. } = payload(&step.payload)?;
             for object in objects::in_removal_order(&objects) {
                 objects::remove(work.client(), object).await?;

@@ -9,16 +9,23 @@
 //! |---|---|---|
 //! | logs | 1, and 1 for the tags of the group | always |
 //! | rules, target groups | a page of each, and 1 for the tags of each 20 | the target has a `listener` |
+//! | names in Cloud Map | 1, and a page of 100 in the namespace | the target has a `namespace` |
+//! | group of schedules | 1 | always |
+//! | schedules | 1 for the tags of the group, a page of 100, and 1 for each that somebody changed by hand | there is a group |
 //! | scalable targets | a page of 50 in the account | always |
 //! | policies, scheduled actions | 1 for each 12 services that scale, a page of 50 in the account | something scales |
 
 mod balancing;
+mod discovery;
 mod logs;
 mod scaling;
+mod schedules;
 
 pub(crate) use self::{
+    discovery::{description, full_name},
     logs::is_missing,
     scaling::{action_name, policy_name},
+    schedules::group_name,
 };
 
 use std::collections::BTreeMap;
@@ -67,33 +74,44 @@ pub(crate) struct Found {
     strangers: BTreeMap<(String, String), String>,
     /// What may be ours, and has to be looked at together with our services.
     scaling: scaling::Candidates,
+    schedules: schedules::Candidates,
 }
 
 impl Found {
     /// Reads what there is of an application. [`settle`](Self::settle) comes next.
     pub(crate) async fn read(client: &Client, scope: &Scope) -> Result<Self> {
         let mut found = Self::default();
-        let (logs, balancing, scaling) = try_join!(
+        let (logs, balancing, discovery, scaling, (groups, schedules)) = try_join!(
             logs::find(client, scope),
             balancing::find(client, scope),
+            discovery::find(client, scope),
             scaling::find(client, scope),
+            schedules::find(client, scope),
         )?;
-        for part in [logs, balancing] {
+        for part in [logs, balancing, discovery, groups] {
             found.add(part);
         }
-        found.scaling = scaling;
+        (found.scaling, found.schedules) = (scaling, schedules);
         Ok(found)
     }
 
-    /// Decides about what the tags of our services tell whose it is; they come by the names of the spec.
+    /// Decides about what our services and the task definitions of our tasks tell more of; they come by the names of the spec.
     pub(crate) async fn settle(
         &mut self,
         client: &Client,
         scope: &Scope,
         services: &BTreeMap<String, Value>,
+        tasks: &BTreeMap<String, Value>,
     ) -> Result<()> {
-        let part = std::mem::take(&mut self.scaling).settle(client, scope, services).await?;
-        self.add(part);
+        let known: Vec<String> = self.all().filter_map(|object| arn(&object.document)).collect();
+        let (scaling, schedules, names) = try_join!(
+            std::mem::take(&mut self.scaling).settle(client, scope, services),
+            std::mem::take(&mut self.schedules).settle(client, scope, tasks),
+            discovery::elsewhere(client, scope, services, &known),
+        )?;
+        for part in [scaling, schedules, names] {
+            self.add(part);
+        }
         Ok(())
     }
 
@@ -217,6 +235,10 @@ pub(crate) fn is_same(wanted: &Object, found: &Value) -> bool {
     match wanted.kind.as_str() {
         LISTENER_RULE => balancing::is_same_rule(&wanted.document, found),
         LOG_GROUP => logs::is_same(&wanted.document, found),
+        REGISTRY => discovery::is_same(&wanted.document, found),
+        // It is there, and has nothing that could be different.
+        SCHEDULE_GROUP => true,
+        SCHEDULE => schedules::is_same(&wanted.document, found),
         SCALABLE_TARGET => scaling::is_same_target(&wanted.document, found),
         SCALING_POLICY => scaling::is_same_policy(&wanted.document, found),
         SCHEDULED_ACTION => scaling::is_same_action(&wanted.document, found),
@@ -230,6 +252,9 @@ pub(crate) async fn make(client: &Client, object: &Object) -> Result<Option<Stri
     match object.kind.as_str() {
         LISTENER_RULE => balancing::make_rule(client, object).await.map(Some),
         LOG_GROUP => logs::make(client, &object.document).await.map(|()| None),
+        REGISTRY => discovery::make(client, object).await.map(Some),
+        SCHEDULE => schedules::make(client, object).await.map(|()| None),
+        SCHEDULE_GROUP => schedules::make_group(client, object).await.map(|()| None),
         SCALABLE_TARGET => scaling::make_target(client, object).await.map(|()| None),
         SCALING_POLICY => scaling::make_policy(client, object).await.map(|()| None),
         SCHEDULED_ACTION => scaling::make_action(client, object).await.map(|()| None),
@@ -243,6 +268,8 @@ pub(crate) async fn remove(client: &Client, object: &Object) -> Result<()> {
     match object.kind.as_str() {
         LISTENER_RULE => balancing::remove_rule(client, &object.document).await,
         LOG_GROUP => logs::remove(client, &object.name).await,
+        REGISTRY => discovery::remove(client, &object.document).await,
+        SCHEDULE | SCHEDULE_GROUP => schedules::remove(client, object).await,
         SCALABLE_TARGET | SCALING_POLICY | SCHEDULED_ACTION => scaling::remove(client, object).await,
         TARGET_GROUP => balancing::remove_group(client, &object.document).await,
         kind => Err(unknown(kind)),

@@ -283,20 +283,32 @@ fn permissions(kinds: &BTreeSet<&str>) -> Vec<String> {
                 "scheduler:CreateSchedule",
                 "scheduler:DeleteSchedule",
                 "scheduler:GetSchedule",
+                "scheduler:ListSchedules",
                 "scheduler:UpdateSchedule",
             ],
         ),
         (
             SCHEDULE_GROUP,
-            &["scheduler:CreateScheduleGroup", "scheduler:DeleteScheduleGroup", "scheduler:GetScheduleGroup"],
+            &[
+                "iam:PassRole",
+                "scheduler:CreateScheduleGroup",
+                "scheduler:DeleteScheduleGroup",
+                "scheduler:GetScheduleGroup",
+                "scheduler:ListTagsForResource",
+                "scheduler:TagResource",
+            ],
         ),
         (
             REGISTRY,
             &[
                 "servicediscovery:CreateService",
                 "servicediscovery:DeleteService",
+                "servicediscovery:GetNamespace",
+                "servicediscovery:GetService",
                 "servicediscovery:ListNamespaces",
                 "servicediscovery:ListServices",
+                "servicediscovery:TagResource",
+                "servicediscovery:UpdateService",
             ],
         ),
     ];
