@@ -82,6 +82,25 @@ impl Client {
     }
 
     /// Reads all pages of a list of another service: `token` is what a page names the next one by, and what that is asked by.
+    pub(crate) async fn pages(
+        &self,
+        service: &Service,
+        (operation, key): (&'static str, &str),
+        token: (&str, &str),
+        ask: Value,
+    ) -> std::result::Result<Vec<Value>, Refused> {
+        let (mut all, mut ask) = (Vec::new(), ask);
+        loop {
+            let answer = self.call(service, operation, &ask).await?;
+            all.extend(array(&answer[key]));
+            match answer[token.0].as_str().filter(|next| !next.is_empty()) {
+                Some(next) => ask[token.1] = json!(next),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// The same; refusals become errors in its name.
     pub(crate) async fn paged(
         &self,
         (service, name): (&Service, &str),
@@ -89,15 +108,9 @@ impl Client {
         token: (&str, &str),
         ask: Value,
     ) -> Result<Vec<Value>> {
-        let (mut all, mut ask) = (Vec::new(), ask);
-        loop {
-            let answer = self.asked_of((service, name), operation, &ask).await?;
-            all.extend(array(&answer[key]));
-            match answer[token.0].as_str().filter(|next| !next.is_empty()) {
-                Some(next) => ask[token.1] = json!(next),
-                None => return Ok(all),
-            }
-        }
+        let what = format!("{}:{operation}", service.host);
+        let all = self.pages(service, (operation, key), token, ask).await;
+        all.map_err(|refused| refused.into_error(name, &what))
     }
 
     /// Waits for what takes effect a moment after it was answered.

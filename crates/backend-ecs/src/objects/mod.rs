@@ -33,6 +33,7 @@ use std::collections::BTreeMap;
 use futures_util::try_join;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use straddle_aws::Refused;
 use straddle_core::{
     error::{Error, ErrorKind, Result},
     scope::Scope,
@@ -172,6 +173,22 @@ impl Found {
 struct Seen {
     own: Vec<Object>,
     strangers: Vec<(&'static str, String, String)>,
+}
+
+/// Returns whether a service has nothing for whoever asks: who may not look at it makes nothing there either, and an emulator may not have it at
+/// all, which it says in no words of AWS. Whoever needs it is told once something is to be made.
+fn is_closed(refused: &Refused) -> bool {
+    match refused {
+        Refused::ByService(refusal) => {
+            let is_closed =
+                refusal.kind() == ErrorKind::Denied && !refusal.is_of_the_caller() || refusal.code.is_empty();
+            if is_closed {
+                tracing::debug!(%refusal, "a service is not asked any further");
+            }
+            is_closed
+        }
+        Refused::Otherwise(_) => false,
+    }
 }
 
 /// Says that somebody else has what an object would be.

@@ -17,7 +17,7 @@ use straddle_core::{
     scope::Scope,
 };
 
-use super::{Object, Seen, taken};
+use super::{Object, Seen, is_closed, taken};
 use crate::{
     client::{Client, array, last_part},
     names, tags,
@@ -55,7 +55,15 @@ pub(super) struct Candidates {
 
 /// Reads what there is, in pages of the whole account: a filter takes names only that have to be known before.
 pub(super) async fn find(client: &Client, scope: &Scope) -> Result<Candidates> {
-    let mut targets = listed(client, ("DescribeScalableTargets", "ScalableTargets"), json!({})).await?;
+    let operation = ("DescribeScalableTargets", "ScalableTargets");
+    let ask = json!({"ServiceNamespace": ECS});
+    let mut targets = match client.pages(SCALING.0, operation, ("NextToken", "NextToken"), ask).await {
+        Ok(targets) => targets,
+        Err(refused) if is_closed(&refused) => return Ok(Candidates::default()),
+        Err(refused) => {
+            return Err(refused.into_error(SCALING.1, "application-autoscaling:DescribeScalableTargets"));
+        }
+    };
     let begin = format!("service/{}/", client.cluster());
     targets.retain(|target| {
         let name = target["ResourceId"].as_str().and_then(|id| id.strip_prefix(&begin));

@@ -14,7 +14,7 @@ use straddle_core::{
     scope::Scope,
 };
 
-use super::{Object, Seen, logs::is_missing, taken};
+use super::{Object, Seen, is_closed, logs::is_missing, taken};
 use crate::{
     client::{Client, array, last_part},
     names,
@@ -77,9 +77,12 @@ pub(crate) fn group_name(scope: &Scope) -> String {
 pub(super) async fn find(client: &Client, scope: &Scope) -> Result<(Seen, Candidates)> {
     let name = group_name(scope);
     let mut seen = Seen::default();
-    let Some(group) = looked_at(client, "GetScheduleGroup", &format!("/schedule-groups/{name}")).await?
-    else {
-        return Ok((seen, Candidates::default()));
+    let group = match get(client, "GetScheduleGroup", &format!("/schedule-groups/{name}")).await {
+        Ok(group) => group,
+        Err(refused) if is_missing(&refused) || is_closed(&refused) => {
+            return Ok((seen, Candidates::default()));
+        }
+        Err(refused) => return Err(refused.into_error(NAME, "scheduler:GetScheduleGroup")),
     };
     if group["State"] == "DELETING" {
         return Ok((seen, Candidates::default()));
