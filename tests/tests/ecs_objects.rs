@@ -8,6 +8,8 @@
 mod balancing;
 #[path = "ecs_objects/discovery.rs"]
 mod discovery;
+#[path = "ecs_objects/lease.rs"]
+mod lease;
 #[path = "ecs_objects/scaling.rs"]
 mod scaling;
 #[path = "ecs_objects/schedules.rs"]

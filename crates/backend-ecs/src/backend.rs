@@ -25,7 +25,7 @@ use tokio::sync::OnceCell;
 use crate::{
     client::{Client, number_of},
     config::EcsConfig,
-    connect, diff, events, execute, facts, logs,
+    connect, diff, events, execute, facts, lease, logs,
     observe::{Live, kept, moment, revision_of},
     platform::EcsPlatform,
     run, status, tags,
@@ -117,6 +117,27 @@ impl EcsOrchestrator {
     }
 }
 
+impl EcsOrchestrator {
+    /// Returns the steps of an intent, the findings about it, and what it was made from.
+    async fn steps(&self, scope: &Scope, intent: &Intent) -> Result<(Steps, Vec<Finding>, Live)> {
+        if let Intent::Apply { app, only } = intent {
+            return self.apply(scope, app, only).await;
+        }
+        let live = Live::read(&self.shared.client, scope).await?;
+        let steps = match intent {
+            Intent::Remove { volumes: _, only } => diff::remove(&live, scope, only),
+            Intent::Restart { services } => diff::restart(&live, services),
+            Intent::Rollback { service, to } => diff::rollback(&live, service, *to),
+            Intent::Scale { replicas } => diff::scale(&live, replicas),
+            _ => Err(Error::new(
+                ErrorKind::Unsupported,
+                "this version of the ECS backend does not know this intent",
+            )),
+        }?;
+        Ok((steps, Vec::new(), live))
+    }
+}
+
 #[async_trait]
 impl Orchestrator for EcsOrchestrator {
     fn platform(&self) -> &dyn Platform {
@@ -144,26 +165,12 @@ impl Orchestrator for EcsOrchestrator {
     }
 
     async fn plan(&self, scope: &Scope, intent: &Intent) -> Result<Plan> {
-        // It stands in the plan where that is made for.
-        self.account().await?;
         let client = &self.shared.client;
-        let (steps, findings, live) = match intent {
-            Intent::Apply { app, only } => self.apply(scope, app, only).await?,
-            other => {
-                let live = Live::read(client, scope).await?;
-                let steps = match other {
-                    Intent::Remove { volumes: _, only } => diff::remove(&live, scope, only),
-                    Intent::Restart { services } => diff::restart(&live, services),
-                    Intent::Rollback { service, to } => diff::rollback(&live, service, *to),
-                    Intent::Scale { replicas } => diff::scale(&live, replicas),
-                    _ => Err(Error::new(
-                        ErrorKind::Unsupported,
-                        "this version of the ECS backend does not know this intent",
-                    )),
-                }?;
-                (steps, Vec::new(), live)
-            }
-        };
+        let is_left =
+            async { if client.config().lease { lease::is_left(client, scope).await } else { Ok(false) } };
+        // The account stands in the plan where that is made for.
+        let (_, left_lease, (steps, findings, live)) =
+            try_join!(self.account(), is_left, self.steps(scope, intent))?;
         Ok(Plan {
             version: PLAN_VERSION,
             scope: scope.clone(),
@@ -174,7 +181,7 @@ impl Orchestrator for EcsOrchestrator {
             endpoints: steps.endpoints,
             findings,
             fingerprint: live.fingerprint(),
-            left_lease: false,
+            left_lease,
         })
     }
 
@@ -183,11 +190,15 @@ impl Orchestrator for EcsOrchestrator {
     }
 
     async fn lock(&self, scope: &Scope, holder: &Holder) -> Result<Lease> {
-        Ok(Lease { scope: scope.clone(), holder: holder.id.clone(), token: String::new() })
+        if self.shared.client.config().lease {
+            lease::take(&self.shared.client, scope, holder).await
+        } else {
+            Ok(Lease { scope: scope.clone(), holder: holder.id.clone(), token: String::new() })
+        }
     }
 
-    async fn unlock(&self, _lease: Lease) -> Result<()> {
-        Ok(())
+    async fn unlock(&self, lease: Lease) -> Result<()> {
+        lease::give_back(&self.shared.client, &lease).await
     }
 
     async fn execute(&self, plan: &Plan, step: &Step, context: &Context) -> Result<String> {

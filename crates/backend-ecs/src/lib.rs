@@ -15,6 +15,7 @@ mod execute;
 mod explain;
 mod facts;
 pub mod fargate;
+mod lease;
 mod logs;
 mod names;
 mod objects;

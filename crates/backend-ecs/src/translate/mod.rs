@@ -176,7 +176,11 @@ pub(crate) fn translate(app: &App, scope: &Scope, facts: &Facts, config: &EcsCon
     for resource in &resources {
         *objects.entry(resource.key.kind.clone()).or_default() += 1;
     }
-    let permissions = permissions(&objects.keys().map(String::as_str).collect());
+    let mut permissions = permissions(&objects.keys().map(String::as_str).collect());
+    if config.lease {
+        permissions.extend(LEASE.map(str::to_owned));
+        permissions.sort();
+    }
     let Output { findings, mappings } = out;
     Translation {
         desired: Desired { resources },
@@ -186,6 +190,10 @@ pub(crate) fn translate(app: &App, scope: &Scope, facts: &Facts, config: &EcsCon
         footprint: Footprint { objects, permissions },
     }
 }
+
+/// What the lease needs.
+const LEASE: [&str; 4] =
+    ["ssm:AddTagsToResource", "ssm:DeleteParameter", "ssm:GetParameter", "ssm:PutParameter"];
 
 /// Returns what whoever applies it must be allowed.
 fn permissions(kinds: &BTreeSet<&str>) -> Vec<String> {
