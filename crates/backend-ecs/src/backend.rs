@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use aws_types::SdkConfig;
-use futures_util::{StreamExt, TryStreamExt, stream, stream::BoxStream};
+use futures_util::{StreamExt, TryStreamExt, stream, stream::BoxStream, try_join};
 use serde_json::Value;
 use straddle_aws::Session;
 use straddle_core::{
@@ -25,7 +25,7 @@ use tokio::sync::OnceCell;
 use crate::{
     client::{Client, number_of},
     config::EcsConfig,
-    connect, diff, events, exec, execute, facts, logs,
+    connect, diff, events, exec, execute, facts, lease, logs,
     observe::{Live, kept, moment, revision_of},
     platform::EcsPlatform,
     run, status, tags,
@@ -94,8 +94,7 @@ impl EcsOrchestrator {
         only: &[straddle_core::units::Name],
     ) -> Result<(Steps, Vec<Finding>, Live)> {
         let client = &self.shared.client;
-        let (facts, mut live) =
-            futures_util::try_join!(self.facts(scope, Some(app)), Live::read(client, scope))?;
+        let (facts, mut live) = try_join!(self.facts(scope, Some(app)), Live::read(client, scope))?;
         let mut translation = self.shared.platform.translate(app, scope, &facts);
         accept(&mut translation.findings, &app.accept);
         refuse_blocked(&translation.findings)?;
@@ -118,6 +117,27 @@ impl EcsOrchestrator {
     }
 }
 
+impl EcsOrchestrator {
+    /// Returns the steps of an intent, the findings about it, and what it was made from.
+    async fn steps(&self, scope: &Scope, intent: &Intent) -> Result<(Steps, Vec<Finding>, Live)> {
+        if let Intent::Apply { app, only } = intent {
+            return self.apply(scope, app, only).await;
+        }
+        let live = Live::read(&self.shared.client, scope).await?;
+        let steps = match intent {
+            Intent::Remove { volumes: _, only } => diff::remove(&live, scope, only),
+            Intent::Restart { services } => diff::restart(&live, services),
+            Intent::Rollback { service, to } => diff::rollback(&live, service, *to),
+            Intent::Scale { replicas } => diff::scale(&live, replicas),
+            _ => Err(Error::new(
+                ErrorKind::Unsupported,
+                "this version of the ECS backend does not know this intent",
+            )),
+        }?;
+        Ok((steps, Vec::new(), live))
+    }
+}
+
 #[async_trait]
 impl Orchestrator for EcsOrchestrator {
     fn platform(&self) -> &dyn Platform {
@@ -132,32 +152,25 @@ impl Orchestrator for EcsOrchestrator {
         }
     }
 
-    async fn facts(&self, _scope: &Scope, _app: Option<&App>) -> Result<Facts> {
-        let (account, region) = self.account().await?;
-        Ok(Facts::observed().with(facts::ACCOUNT, account).with(facts::REGION, region))
+    async fn facts(&self, _scope: &Scope, app: Option<&App>) -> Result<Facts> {
+        let read = async {
+            match app {
+                Some(app) => facts::read(&self.shared.client, app).await,
+                None => Ok(Vec::new()),
+            }
+        };
+        let ((account, region), read) = try_join!(self.account(), read)?;
+        let known = Facts::observed().with(facts::ACCOUNT, account).with(facts::REGION, region);
+        Ok(read.into_iter().fold(known, |facts, (name, value)| facts.with(&name, value)))
     }
 
     async fn plan(&self, scope: &Scope, intent: &Intent) -> Result<Plan> {
-        // It stands in the plan where that is made for.
-        self.account().await?;
         let client = &self.shared.client;
-        let (steps, findings, live) = match intent {
-            Intent::Apply { app, only } => self.apply(scope, app, only).await?,
-            other => {
-                let live = Live::read(client, scope).await?;
-                let steps = match other {
-                    Intent::Remove { volumes: _, only } => diff::remove(&live, scope, only),
-                    Intent::Restart { services } => diff::restart(&live, services),
-                    Intent::Rollback { service, to } => diff::rollback(&live, service, *to),
-                    Intent::Scale { replicas } => diff::scale(&live, replicas),
-                    _ => Err(Error::new(
-                        ErrorKind::Unsupported,
-                        "this version of the ECS backend does not know this intent",
-                    )),
-                }?;
-                (steps, Vec::new(), live)
-            }
-        };
+        let is_left =
+            async { if client.config().lease { lease::is_left(client, scope).await } else { Ok(false) } };
+        // The account stands in the plan where that is made for.
+        let (_, left_lease, (steps, findings, live)) =
+            try_join!(self.account(), is_left, self.steps(scope, intent))?;
         Ok(Plan {
             version: PLAN_VERSION,
             scope: scope.clone(),
@@ -168,7 +181,7 @@ impl Orchestrator for EcsOrchestrator {
             endpoints: steps.endpoints,
             findings,
             fingerprint: live.fingerprint(),
-            left_lease: false,
+            left_lease,
         })
     }
 
@@ -177,11 +190,15 @@ impl Orchestrator for EcsOrchestrator {
     }
 
     async fn lock(&self, scope: &Scope, holder: &Holder) -> Result<Lease> {
-        Ok(Lease { scope: scope.clone(), holder: holder.id.clone(), token: String::new() })
+        if self.shared.client.config().lease {
+            lease::take(&self.shared.client, scope, holder).await
+        } else {
+            Ok(Lease { scope: scope.clone(), holder: holder.id.clone(), token: String::new() })
+        }
     }
 
-    async fn unlock(&self, _lease: Lease) -> Result<()> {
-        Ok(())
+    async fn unlock(&self, lease: Lease) -> Result<()> {
+        lease::give_back(&self.shared.client, &lease).await
     }
 
     async fn execute(&self, plan: &Plan, step: &Step, context: &Context) -> Result<String> {

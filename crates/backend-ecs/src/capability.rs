@@ -2,21 +2,24 @@
 
 use straddle_core::capability::{Capability, Feature, Provider};
 
+use crate::EcsConfig;
+
 /// Returns what is possible, and who sees to it.
-pub(crate) fn capability() -> Capability {
+pub(crate) fn capability(config: &EcsConfig) -> Capability {
     use Provider::{Engine, WhileWatching};
+    let (holds, how) = if config.lease {
+        (Engine, "a parameter in Parameter Store")
+    } else {
+        (Provider::None, "switched off; what a plan was made from is read again before each change")
+    };
     Capability::default()
-        .with_note(Feature::Autoscale, Provider::None, "rendered only, so far")
+        .with_note(Feature::Autoscale, Engine, "Application Auto Scaling")
         .with_note(Feature::BlueGreen, Provider::None, "rendered only, so far")
         .with_note(Feature::Canary, Provider::None, "rendered only, so far")
-        .with_note(Feature::Discovery, Provider::None, "rendered only, so far")
+        .with_note(Feature::Discovery, Engine, "Service Connect, and names in Cloud Map")
         .with_note(Feature::Linear, Provider::None, "rendered only, so far")
-        .with_note(Feature::Schedule, Provider::None, "rendered only, so far")
-        .with_note(
-            Feature::Lease,
-            Provider::None,
-            "not yet: what a plan was made from is read again before each change",
-        )
+        .with_note(Feature::Schedule, Engine, "EventBridge Scheduler")
+        .with_note(Feature::Lease, holds, how)
         .with_note(Feature::ConfigFiles, Provider::None, "put them into the image")
         .with_note(Feature::CrashRestart, Engine, "a new task, or in place with `restart`")
         .with_note(Feature::Daemon, Engine, "on instances of your own")

@@ -10,7 +10,7 @@ pub(crate) const DEFAULT_CLUSTER: &str = "default";
 /// Where tasks go, and what is there for them. Everything in it is there already and used by reference.
 ///
 /// Every setting may be left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EcsConfig {
     /// The cluster, by its name; `default` where nothing is said.
     pub cluster: Option<String>,
@@ -42,8 +42,32 @@ pub struct EcsConfig {
     pub namespace: Option<String>,
     /// How many days output is kept; for ever where nothing is said.
     pub log_retention: Option<u32>,
-    /// Whether one `up` at a time is seen to, by a parameter in Parameter Store.
+    /// Whether one `up` at a time is seen to, by a parameter in Parameter Store (`/straddle/<cluster>/<app>/lease`): yes. Who may not write there
+    /// says no; what a plan was made from is read again before each change all the same.
     pub lease: bool,
+}
+
+impl Default for EcsConfig {
+    fn default() -> Self {
+        Self {
+            cluster: None,
+            region: None,
+            profile: None,
+            launch: None,
+            capacity_providers: Vec::new(),
+            execution_role: None,
+            task_role: None,
+            infrastructure_role: None,
+            schedule_role: None,
+            subnets: Vec::new(),
+            security_groups: Vec::new(),
+            public_ip: false,
+            listener: None,
+            namespace: None,
+            log_retention: None,
+            lease: true,
+        }
+    }
 }
 
 /// The compute that tasks run on.

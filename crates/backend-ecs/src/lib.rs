@@ -16,6 +16,7 @@ mod execute;
 mod explain;
 mod facts;
 pub mod fargate;
+mod lease;
 mod logs;
 mod names;
 mod objects;

@@ -64,6 +64,7 @@ impl Live {
                 live.left.insert(service.to_owned(), definition);
             }
         }
+        live.around.settle(client, scope, &live.services, &live.tasks).await?;
         Ok(live)
     }
 

@@ -21,7 +21,7 @@ impl EcsPlatform {
     /// Makes a platform for a target.
     #[must_use]
     pub fn new(config: EcsConfig) -> Self {
-        Self { capability: capability(), config }
+        Self { capability: capability(&config), config }
     }
 }
 

@@ -26,6 +26,16 @@ pub(crate) const DEADLINE: &str = "straddle:deadline";
 /// Of a task definition of a one-off task: the exit code of its last run to the end, by which its successors know that it was run.
 pub(crate) const ENDED: &str = "straddle:ended";
 
+/// Of a rule of a listener: what it is called here, since rules have no names.
+pub(crate) const NAME: &str = "straddle:name";
+/// Of a target group: how long open connections are kept, in seconds. It is an attribute, and those are told for one group at a time only.
+pub(crate) const DRAIN: &str = "straddle:drain";
+/// Of a service: the bounds between which Application Auto Scaling moves its number of tasks for us, `2-10`.
+pub(crate) const AUTOSCALE: &str = "straddle:autoscale";
+
+/// Of a task definition that runs by the clock: the hash of its schedule, and when that was last changed, `1f2e3d4c5b6a@1700000000.5`.
+pub(crate) const SCHEDULE: &str = "straddle:schedule";
+
 /// The value of [`MANAGED_BY`].
 pub(crate) const STRADDLE: &str = "straddle";
 
@@ -57,4 +67,24 @@ pub(crate) fn is_ours(resource: &Value, scope: &Scope) -> bool {
     of(resource, MANAGED_BY) == Some(STRADDLE)
         && of(resource, APP) == Some(scope.app())
         && of(resource, ENVIRONMENT) == Some(scope.environment())
+}
+
+/// Returns whether two resources belong to the same application.
+pub(crate) fn are_of_one(one: &Value, other: &Value) -> bool {
+    [MANAGED_BY, APP, ENVIRONMENT].iter().all(|key| of(one, key).is_some() && of(one, key) == of(other, key))
+}
+
+/// Says whose a resource is that is not ours.
+pub(crate) fn whose(resource: &Value) -> String {
+    match (of(resource, APP), of(resource, ENVIRONMENT)) {
+        (Some(app), Some(environment)) => format!("the application {app} in the environment {environment}"),
+        _ => "somebody else".to_owned(),
+    }
+}
+
+/// Returns whether a resource has all tags that another one has.
+pub(crate) fn covers(resource: &Value, wanted: &Value) -> bool {
+    let all = wanted.get("Tags").and_then(Value::as_array).into_iter().flatten();
+    all.filter_map(|tag| Some((tag["Key"].as_str()?, tag["Value"].as_str()?)))
+        .all(|(key, value)| of(resource, key) == Some(value))
 }

@@ -44,8 +44,12 @@ pub(super) async fn send(address: &str, request: &Request<'_>) -> io::Result<Ans
 
 async fn exchange(address: &str, request: &Request<'_>) -> io::Result<Answer> {
     // By HTTP/1.0 an answer ends with its connection, and comes in no chunks.
-    let mut text =
-        format!("{} {} HTTP/1.0\r\nContent-Length: {}\r\n", request.method, request.path, request.body.len());
+    let mut text = format!(
+        "{} {} HTTP/1.0\r\nConnection: close\r\nContent-Length: {}\r\n",
+        request.method,
+        request.path,
+        request.body.len()
+    );
     if !request.headers.iter().any(|(name, _)| *name == "Host") {
         text.push_str(&format!("Host: {address}\r\n"));
     }

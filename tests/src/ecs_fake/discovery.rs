@@ -210,6 +210,18 @@ pub(super) fn answer(world: &mut World, operation: &str, body: &Value) -> Done {
             let found: Vec<Value> = kept.services.values().filter(|one| fits(one, body)).cloned().collect();
             paged(&found, body, "Services")
         }
+        "UpdateService" => {
+            let id = last(body.need("Id")?).to_owned();
+            let found = kept.services.get_mut(&id).ok_or_else(|| missing("Service", &id))?;
+            let change = body.get("Service").cloned().unwrap_or_default();
+            if let Some(text) = change.given("Description") {
+                found["Description"] = text.clone();
+            }
+            if let Some(records) = change.get("DnsConfig").and_then(|config| config.given("DnsRecords")) {
+                found["DnsConfig"]["DnsRecords"] = records.clone();
+            }
+            Ok(json!({ "OperationId": began(kept, "UPDATE_SERVICE", "SERVICE", &id, now) }))
+        }
         "DeleteService" => {
             let id = last(body.need("Id")?).to_owned();
             kept.services.get(&id).ok_or_else(|| missing("Service", &id))?;

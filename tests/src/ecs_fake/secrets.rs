@@ -33,6 +33,8 @@ struct Parameter {
     version: i64,
     changed: f64,
     tags: Tags,
+    /// The values of versions before, the first one first.
+    past: Vec<String>,
 }
 
 impl Secrets {
@@ -240,6 +242,9 @@ pub(super) fn parameters(world: &mut World, operation: &str, body: &Value) -> Do
                 ));
             }
             let before = store.get(&name).map(|parameter| (parameter.version, parameter.tags.clone()));
+            let past = store.get(&name).map_or_else(Vec::new, |parameter| {
+                [parameter.past.clone(), vec![parameter.value.clone()]].concat()
+            });
             if before.is_some() && !body.flag("Overwrite") {
                 return Err(Fail::new(
                     "ParameterAlreadyExists",
@@ -255,13 +260,25 @@ pub(super) fn parameters(world: &mut World, operation: &str, body: &Value) -> Do
             let (version, tags) =
                 before.map_or_else(|| (1, listed(body, "Tags")), |(version, tags)| (version + 1, tags));
             let kind = body.text("Type").unwrap_or("String").to_owned();
-            store.insert(name, Parameter { value, kind, version, changed: now, tags });
+            store.insert(name, Parameter { value, kind, version, changed: now, tags, past });
             Ok(json!({ "Version": version, "Tier": "Standard" }))
         }
         "GetParameter" => {
             let name = body.need("Name")?;
+            // A version may be named: `name:3`.
+            let (name, asked) =
+                name.split_once(':').map_or((name, None), |(name, at)| (name, at.parse().ok()));
             let parameter = store.get(name).ok_or_else(|| missing(name))?;
-            Ok(json!({ "Parameter": document(name, parameter) }))
+            let mut shown = document(name, parameter);
+            if let Some(at) = asked.filter(|at: &i64| *at != parameter.version) {
+                let place = usize::try_from(at - 1).unwrap_or(usize::MAX);
+                let value = parameter.past.get(place);
+                let unknown = || {
+                    Fail::new("ParameterVersionNotFound", "The specified parameter version was not found.")
+                };
+                (shown["Value"], shown["Version"]) = (json!(value.ok_or_else(unknown)?), json!(at));
+            }
+            Ok(json!({ "Parameter": shown }))
         }
         "GetParameters" => {
             let asked = body.texts("Names");

@@ -26,7 +26,7 @@ const PARALLEL: usize = 5;
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     aws: straddle_aws::Client,
-    cluster: String,
+    config: Arc<EcsConfig>,
     buckets: Arc<Buckets>,
     clock: Arc<dyn Clock>,
 }
@@ -35,7 +35,7 @@ impl Client {
     pub(crate) fn new(session: Session, config: &EcsConfig) -> Self {
         Self {
             aws: straddle_aws::Client::new(session),
-            cluster: config.cluster().to_owned(),
+            config: Arc::new(config.clone()),
             buckets: Arc::default(),
             clock: Arc::new(SystemClock::new()),
         }
@@ -51,7 +51,12 @@ impl Client {
     }
 
     pub(crate) fn cluster(&self) -> &str {
-        &self.cluster
+        self.config.cluster()
+    }
+
+    /// Returns what the target was told.
+    pub(crate) fn config(&self) -> &EcsConfig {
+        &self.config
     }
 
     /// Calls ECS and hands on what it says.
@@ -68,6 +73,54 @@ impl Client {
     /// Calls another service, by its JSON or Query protocol.
     pub(crate) async fn call(&self, service: &Service, operation: &'static str, document: &Value) -> Outcome {
         self.aws.call(service, operation, document).await
+    }
+
+    /// Calls a service that speaks REST; `path` is escaped already.
+    pub(crate) async fn rest(
+        &self,
+        service: &Service,
+        operation: &'static str,
+        way: (&'static str, &str),
+        document: &Value,
+    ) -> Outcome {
+        self.aws.rest(service, operation, way, document).await
+    }
+
+    /// Reads all pages of a list of another service: `token` is what a page names the next one by, and what that is asked by.
+    pub(crate) async fn pages(
+        &self,
+        service: &Service,
+        (operation, key): (&'static str, &str),
+        token: (&str, &str),
+        ask: Value,
+    ) -> std::result::Result<Vec<Value>, Refused> {
+        let (mut all, mut ask) = (Vec::new(), ask);
+        loop {
+            let answer = self.call(service, operation, &ask).await?;
+            all.extend(array(&answer[key]));
+            match answer[token.0].as_str().filter(|next| !next.is_empty()) {
+                Some(next) => ask[token.1] = json!(next),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// The same; refusals become errors in its name.
+    pub(crate) async fn paged(
+        &self,
+        (service, name): (&Service, &str),
+        (operation, key): (&'static str, &str),
+        token: (&str, &str),
+        ask: Value,
+    ) -> Result<Vec<Value>> {
+        let what = format!("{}:{operation}", service.host);
+        let all = self.pages(service, (operation, key), token, ask).await;
+        all.map_err(|refused| refused.into_error(name, &what))
+    }
+
+    /// Waits for what takes effect a moment after it was answered.
+    pub(crate) async fn pause(&self, time: std::time::Duration) {
+        self.clock.sleep(time).await;
     }
 
     /// Calls another service; refusals become errors in its name.
@@ -88,7 +141,7 @@ impl Client {
         let said = refusal.message.clone();
         match refusal.code.as_str() {
             "ClusterNotFoundException" => {
-                let message = format!("cluster {} does not exist in {}", self.cluster, self.region());
+                let message = format!("cluster {} does not exist in {}", self.cluster(), self.region());
                 Error::new(ErrorKind::NotFound, message).with_help(
                     "write `cluster` and `region` in the target, or make it: `aws ecs create-cluster`",
                 )
@@ -135,7 +188,7 @@ impl Client {
 
     /// Returns the ARNs of services whose names begin with a text; those that are on their way out are not among them.
     pub(crate) async fn services_named(&self, prefix: &str) -> Result<Vec<String>> {
-        let ask = json!({"cluster": self.cluster, "maxResults": 100});
+        let ask = json!({"cluster": self.cluster(), "maxResults": 100});
         let mut all = self.listed("ListServices", ask, "serviceArns").await?;
         all.retain(|arn| last_part(arn).starts_with(prefix));
         Ok(all)
@@ -151,7 +204,7 @@ impl Client {
         let calls: Vec<_> = names
             .chunks(at_once)
             .map(|chunk| {
-                let mut ask = json!({"cluster": self.cluster, "include": ["TAGS"]});
+                let mut ask = json!({"cluster": self.cluster(), "include": ["TAGS"]});
                 ask[key] = json!(chunk);
                 async move {
                     let answer = self.asked(operation, &ask).await?;
@@ -228,7 +281,7 @@ impl Client {
     /// Sends a call about a service of this cluster, and returns what the service then is.
     pub(crate) async fn change(&self, operation: &'static str, document: &Value) -> Result<Value> {
         let mut document = document.clone();
-        document["cluster"] = json!(self.cluster);
+        document["cluster"] = json!(self.cluster());
         let mut answer = self.asked(operation, &document).await?;
         Ok(answer["service"].take())
     }
@@ -239,10 +292,15 @@ impl Client {
         self.asked("TagResource", &json!({"resourceArn": arn, "tags": tags})).await.map(drop)
     }
 
+    /// Takes tags from a resource of ECS.
+    pub(crate) async fn untag(&self, arn: &str, keys: &[&str]) -> Result<()> {
+        self.asked("UntagResource", &json!({"resourceArn": arn, "tagKeys": keys})).await.map(drop)
+    }
+
     /// Lists tasks by their ARNs: those of a filter such as `{"serviceName": "web"}`.
     pub(crate) async fn tasks_of(&self, filter: Value, desired: &str) -> Result<Vec<String>> {
         let mut ask = filter;
-        ask["cluster"] = json!(self.cluster);
+        ask["cluster"] = json!(self.cluster());
         ask["desiredStatus"] = json!(desired);
         match self.listed("ListTasks", ask, "taskArns").await {
             // A service that is gone has none.
@@ -261,7 +319,7 @@ impl Client {
     /// Runs one task.
     pub(crate) async fn run(&self, document: &Value) -> Result<Value> {
         let mut document = document.clone();
-        document["cluster"] = json!(self.cluster);
+        document["cluster"] = json!(self.cluster());
         document["count"] = json!(1);
         let answer = self.asked("RunTask", &document).await?;
         match array(&answer["tasks"]).into_iter().next() {
@@ -280,7 +338,7 @@ impl Client {
 
     /// Stops a task; one that is gone already is no error.
     pub(crate) async fn stop(&self, arn: &str, reason: &str) -> Result<()> {
-        let ask = json!({"cluster": self.cluster, "task": arn, "reason": reason});
+        let ask = json!({"cluster": self.cluster(), "task": arn, "reason": reason});
         match self.asked("StopTask", &ask).await {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => Ok(()),
             other => other.map(drop),

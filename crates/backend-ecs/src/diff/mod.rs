@@ -6,6 +6,8 @@
 mod compare;
 mod running;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use straddle_core::{
@@ -20,16 +22,19 @@ use straddle_core::{
 pub(crate) use self::running::{remove, restart, rollback, scale};
 use crate::{
     document::Tag,
+    execute::filled,
     names,
     objects::{self, Object},
     observe::{Live, kept, revision_of, short},
     tags,
-    translate::{LOG_GROUP, RUN, SCALABLE_TARGET, SCHEDULE, SERVICE, TASK_DEFINITION},
+    translate::{LOG_GROUP, RUN, SCALABLE_TARGET, SCHEDULE, SCHEDULE_GROUP, SERVICE, TASK_DEFINITION},
 };
 
 pub(crate) const SERVICE_STEP: &str = "service";
 pub(crate) const TASK_STEP: &str = "task";
 pub(crate) const LOGS_STEP: &str = "logs";
+/// A schedule whose task stays, or the group of all of them.
+pub(crate) const SCHEDULE_STEP: &str = "schedule";
 
 /// Tags that say what was deployed: they change with each deployment, and are no part of what is wanted.
 const OF_DEPLOYMENTS: [&str; 4] = [tags::HASH, tags::TASK_DEFINITION, tags::REVISIONS, SETTINGS];
@@ -59,6 +64,9 @@ pub(crate) struct ServiceStep {
     /// Whether a deployment is begun that nothing else would begin.
     #[serde(default)]
     pub(crate) force: bool,
+    /// What placeholders of documents stand for, as far as that is there already.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) known: BTreeMap<String, String>,
     /// What has to be there first, and what comes after.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) first: Vec<Object>,
@@ -84,6 +92,9 @@ pub(crate) struct TaskStep {
     pub(crate) first: Vec<Object>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) last: Vec<Object>,
+    /// What the task does not have any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) gone: Vec<Object>,
 }
 
 /// What a step that removes something carries.
@@ -187,6 +198,9 @@ pub(crate) fn apply(around: &Around<'_>, only: &[String]) -> Result<Steps> {
             step.depends_on = needed;
         }
     }
+    if only.is_empty() {
+        empty_group(around, &mut steps);
+    }
     Ok(steps)
 }
 
@@ -197,8 +211,10 @@ fn surplus(around: &Around<'_>, steps: &mut Steps) {
     let all = live.services.keys().map(|name| (SERVICE_STEP, name));
     let all = all.chain(live.tasks.keys().map(|name| (TASK_STEP, name)));
     let all = all.chain(live.left.keys().map(|name| (SERVICE_STEP, name)));
-    for (kind, name) in all {
-        let is_other_kind = match kind {
+    let all: BTreeSet<(&str, String)> =
+        all.map(|(kind, name)| (kind, name.clone())).chain(running::of_objects(live)).collect();
+    for (kind, name) in &all {
+        let is_other_kind = match *kind {
             SERVICE_STEP => around.app.tasks.contains_key(name.as_str()),
             _ => around.app.services.contains_key(name.as_str()),
         };
@@ -206,7 +222,20 @@ fn surplus(around: &Around<'_>, steps: &mut Steps) {
             continue;
         }
         let step = running::removal(live, around.scope, kind, name);
-        steps.push(Action::Delete, &ResourceKey::new(kind, name.as_str()), "", to_value(&step));
+        steps.push(Action::Delete, &ResourceKey::new(*kind, name.as_str()), "", to_value(&step));
+    }
+}
+
+/// Removes the group of schedules once nothing runs by the clock any more.
+fn empty_group(around: &Around<'_>, steps: &mut Steps) {
+    if around.desired().resources.iter().any(|one| one.key.kind == SCHEDULE_GROUP) {
+        return;
+    }
+    let before: Vec<u32> = steps.steps.iter().map(|step| step.id).collect();
+    for object in around.live.around.all().filter(|object| object.kind == SCHEDULE_GROUP) {
+        let key = ResourceKey::new(SCHEDULE_STEP, object.name.as_str());
+        let step = RemoveStep { objects: vec![object], ..RemoveStep::default() };
+        steps.push(Action::Delete, &key, "", to_value(&step)).depends_on.clone_from(&before);
     }
 }
 
@@ -245,16 +274,13 @@ fn service(around: &Around<'_>, workload: Workload<'_>, steps: &mut Steps) -> Re
     }
     let hash = tags::of(&definition.document, tags::HASH).unwrap_or_default().to_owned();
     let (first, last) = around.objects(main);
-    let differs = |object: &&Object| {
-        around
-            .live
-            .around
-            .get(&object.kind, &object.name)
-            .is_none_or(|found| !objects::is_same(object, found))
-    };
-    let changed: Vec<Object> = first.iter().chain(&last).filter(differs).cloned().collect();
     let gone: Vec<Object> = left_over(around, name, &first, &last);
-    let is_scaled = last.iter().any(|object| object.kind == SCALABLE_TARGET);
+    let is_scaled = last.iter().any(|object| object.kind == SCALABLE_TARGET)
+        || around.live.around.is_of_others(SCALABLE_TARGET, &native);
+    let known = known(around, &first);
+    let all_last = last.clone();
+    let (first, last) = (differing(around, first, &known)?, differing(around, last, &known)?);
+    let changed: Vec<Object> = first.iter().chain(&last).cloned().collect();
     let Some(live) = around.live.services.get(name) else {
         let step = ServiceStep {
             native,
@@ -263,8 +289,10 @@ fn service(around: &Around<'_>, workload: Workload<'_>, steps: &mut Steps) -> Re
             hash,
             service: main.document.clone(),
             is_new: true,
+            known,
             first,
             last,
+            gone,
             ..ServiceStep::default()
         };
         let pushed = steps.push(
@@ -301,6 +329,11 @@ fn service(around: &Around<'_>, workload: Workload<'_>, steps: &mut Steps) -> Re
             to: Some(json!(if from.is_some() { "changed" } else { "made" })),
         }
     }));
+    changes.extend(gone.iter().map(|object| FieldChange {
+        path: format!("{} {}", object.kind, object.name),
+        from: Some(json!("there")),
+        to: None,
+    }));
     if changes.is_empty() && unfinished {
         let wanted = live["desiredCount"].as_u64().unwrap_or_default();
         let running = live["runningCount"].as_u64().unwrap_or_default().min(wanted);
@@ -319,6 +352,12 @@ fn service(around: &Around<'_>, workload: Workload<'_>, steps: &mut Steps) -> Re
     };
     let highest = kept(live).iter().map(|one| one.number).chain(from).max().unwrap_or_default();
     let to = if sight.template { reused.unwrap_or(highest + 1) } else { from.unwrap_or(1) };
+    let mut wanted = wanted;
+    if sight.replace && is_scaled {
+        // It comes back with as many tasks as it had.
+        wanted["desiredCount"] = live["desiredCount"].clone();
+    }
+    let last = if sight.replace { all_last } else { last };
     let step = ServiceStep {
         native,
         definition: definition.document.clone(),
@@ -328,6 +367,7 @@ fn service(around: &Around<'_>, workload: Workload<'_>, steps: &mut Steps) -> Re
         is_new: false,
         replace: sight.replace,
         force: sight.force && !sight.template,
+        known,
         first,
         last,
         gone,
@@ -427,6 +467,24 @@ pub(crate) fn revision_arn(service: &Value, number: u64) -> Option<String> {
     Some(format!("{family}:{number}"))
 }
 
+/// Returns those of some objects that have to be made or changed.
+fn differing(around: &Around<'_>, all: Vec<Object>, known: &BTreeMap<String, String>) -> Result<Vec<Object>> {
+    let mut changed = Vec::new();
+    for object in all {
+        let filled = Object { document: filled(&object.document, known), ..object.clone() };
+        if around.live.around.differs(&filled)? {
+            changed.push(object);
+        }
+    }
+    Ok(changed)
+}
+
+/// Returns what placeholders stand for that name what is there already.
+fn known(around: &Around<'_>, all: &[Object]) -> BTreeMap<String, String> {
+    let arn = |object: &Object| objects::arn(around.live.around.get(&object.kind, &object.name)?);
+    all.iter().filter_map(|object| Some((object.placeholder(), arn(object)?))).collect()
+}
+
 /// Returns objects of a service that it does not have any more.
 fn left_over(around: &Around<'_>, name: &str, first: &[Object], last: &[Object]) -> Vec<Object> {
     let is_wanted = |object: &Object| {
@@ -440,6 +498,21 @@ fn left_over(around: &Around<'_>, name: &str, first: &[Object], last: &[Object])
         .collect()
 }
 
+/// Returns the schedules that a task has.
+fn schedules_of(around: &Around<'_>, name: &str) -> Vec<Object> {
+    let all = around.live.around.all();
+    all.filter(|object| object.kind == SCHEDULE && tags::of(&object.document, tags::TASK) == Some(name))
+        .collect()
+}
+
+/// Takes away the schedule of a task that does not run by the clock any more, where nothing else is to be done about it.
+fn unscheduled(name: &str, gone: Vec<Object>, steps: &mut Steps) {
+    if !gone.is_empty() {
+        let step = RemoveStep { objects: gone, ..RemoveStep::default() };
+        steps.push(Action::Delete, &ResourceKey::new(SCHEDULE_STEP, name), "", to_value(&step));
+    }
+}
+
 fn task(around: &Around<'_>, workload: Workload<'_>, steps: &mut Steps) -> Result<()> {
     let name = workload.name.as_str();
     let Some(definition) = around.resource(TASK_DEFINITION, name) else { return Err(missing(name)) };
@@ -449,8 +522,12 @@ fn task(around: &Around<'_>, workload: Workload<'_>, steps: &mut Steps) -> Resul
     let family = definition.key.name.clone();
     let followers = around.app.followers();
     if let Some(run) = around.resource(RUN, name) {
+        let gone = schedules_of(around, name);
         // A task that nobody waits for runs when somebody asks for it.
-        let Some(waiting) = followers.get(name) else { return Ok(()) };
+        let Some(waiting) = followers.get(name) else {
+            unscheduled(name, gone, steps);
+            return Ok(());
+        };
         let conditions: Vec<AfterCondition> = waiting
             .iter()
             .filter_map(|follower| around.app.workload(follower)?.template.after.get(name).copied())
@@ -460,6 +537,7 @@ fn task(around: &Around<'_>, workload: Workload<'_>, steps: &mut Steps) -> Resul
             live.and_then(|live| tags::of(live, tags::ENDED)).and_then(|code| code.parse::<i64>().ok());
         let is_done = ended.is_some_and(|code| code == 0 || any_exit);
         if is_current && is_done {
+            unscheduled(name, gone, steps);
             return Ok(());
         }
         let step = TaskStep {
@@ -468,6 +546,7 @@ fn task(around: &Around<'_>, workload: Workload<'_>, steps: &mut Steps) -> Resul
             hash,
             run: run.document.clone(),
             any_exit,
+            gone,
             ..TaskStep::default()
         };
         steps.push(Action::Run, &ResourceKey::new(TASK_STEP, name), run.summary.clone(), to_value(&step));
@@ -475,21 +554,19 @@ fn task(around: &Around<'_>, workload: Workload<'_>, steps: &mut Steps) -> Resul
     }
     let Some(schedule) = around.resource(SCHEDULE, name) else { return Ok(()) };
     let (first, _) = around.objects(schedule);
+    let current = live.filter(|_| is_current).and_then(|live| live["taskDefinitionArn"].as_str());
+    let known = current.map(|arn| (format!("@{TASK_DEFINITION}/{family}"), arn.to_owned()));
+    let known: BTreeMap<String, String> = known.into_iter().collect();
     let last = vec![Object {
         kind: SCHEDULE.to_owned(),
         name: schedule.key.name.clone(),
         document: schedule.document.clone(),
     }];
-    let is_same = |object: &Object| {
-        around
-            .live
-            .around
-            .get(&object.kind, &object.name)
-            .is_some_and(|found| objects::is_same(object, found))
-    };
-    if is_current && first.iter().chain(&last).all(is_same) {
+    let (first, last) = (differing(around, first, &known)?, differing(around, last, &known)?);
+    if is_current && first.is_empty() && last.is_empty() {
         return Ok(());
     }
+    // A new revision is what the schedule has to name.
     let action = if live.is_some() { Action::Update } else { Action::Create };
     let step = TaskStep {
         family,
@@ -499,8 +576,18 @@ fn task(around: &Around<'_>, workload: Workload<'_>, steps: &mut Steps) -> Resul
         any_exit: false,
         first,
         last,
+        gone: Vec::new(),
     };
-    steps.push(action, &ResourceKey::new(TASK_STEP, name), schedule.summary.clone(), to_value(&step));
+    let found = around.live.around.get(SCHEDULE, &schedule.key.name);
+    let pushed =
+        steps.push(action, &ResourceKey::new(TASK_STEP, name), schedule.summary.clone(), to_value(&step));
+    if live.is_some() && is_current {
+        pushed.changes = vec![FieldChange {
+            path: "schedule".to_owned(),
+            from: found.map(|_| json!("changed by somebody")),
+            to: Some(json!(schedule.summary)),
+        }];
+    }
     Ok(())
 }
 

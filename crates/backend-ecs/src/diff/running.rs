@@ -1,5 +1,7 @@
 //! Changes of what runs, without a spec: scale, restart, rollback and removal.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 use straddle_core::{
     error::{Error, ErrorKind, Result},
@@ -8,7 +10,9 @@ use straddle_core::{
     scope::Scope,
 };
 
-use super::{LOGS_STEP, RemoveStep, SERVICE_STEP, ServiceStep, TASK_STEP, revision_arn, to_value};
+use super::{
+    LOGS_STEP, RemoveStep, SCHEDULE_STEP, SERVICE_STEP, ServiceStep, TASK_STEP, revision_arn, to_value,
+};
 use crate::{
     names,
     observe::{Kept, Live, kept, revision_of},
@@ -41,7 +45,8 @@ pub(crate) fn scale(live: &Live, replicas: &[(String, u32)]) -> Result<Steps> {
             return Err(Error::new(ErrorKind::Unsupported, format!("{name} runs once on every instance")));
         }
         let native = service["serviceName"].as_str().unwrap_or_default();
-        if live.around.get(SCALABLE_TARGET, native).is_some() {
+        let around = &live.around;
+        if around.get(SCALABLE_TARGET, native).is_some() || around.is_of_others(SCALABLE_TARGET, native) {
             let message = format!("the number of replicas of {name} follows the load");
             return Err(Error::new(ErrorKind::Conflict, message)
                 .with_help("change `autoscale` in the spec, and run straddle up"));
@@ -124,22 +129,30 @@ pub(super) fn removal(live: &Live, scope: &Scope, kind: &str, name: &str) -> Rem
     }
 }
 
+/// Returns the services and tasks that something around them belongs to.
+pub(super) fn of_objects(live: &Live) -> impl Iterator<Item = (&'static str, String)> + '_ {
+    live.around.all().filter_map(|object| {
+        let of = |key| tags::of(&object.document, key).map(str::to_owned);
+        of(tags::SERVICE)
+            .map(|name| (SERVICE_STEP, name))
+            .or_else(|| of(tags::TASK).map(|name| (TASK_STEP, name)))
+    })
+}
+
 /// Returns the steps after which nothing is left, or nothing of what is named.
 pub(crate) fn remove(live: &Live, scope: &Scope, only: &[String]) -> Result<Steps> {
     let mut steps = Steps::default();
-    let mut all: Vec<(&str, &String)> = live.services.keys().map(|name| (SERVICE_STEP, name)).collect();
-    all.extend(
-        live.left.keys().filter(|name| !live.services.contains_key(*name)).map(|name| (SERVICE_STEP, name)),
-    );
-    all.extend(live.tasks.keys().map(|name| (TASK_STEP, name)));
+    let services = live.services.keys().chain(live.left.keys()).map(|name| (SERVICE_STEP, name.clone()));
+    let tasks = live.tasks.keys().map(|name| (TASK_STEP, name.clone()));
+    let all: BTreeSet<(&str, String)> = services.chain(tasks).chain(of_objects(live)).collect();
     for name in only {
-        if !all.iter().any(|(_, known)| *known == name) {
+        if !all.iter().any(|(_, known)| known == name) {
             return Err(Error::not_found(format!("service or task `{name}`")));
         }
     }
     for (kind, name) in all {
-        if only.is_empty() || only.contains(name) {
-            let step = removal(live, scope, kind, name);
+        if only.is_empty() || only.contains(&name) {
+            let step = removal(live, scope, kind, &name);
             steps.push(Action::Delete, &ResourceKey::new(kind, name.as_str()), "", to_value(&step));
         }
     }
@@ -150,7 +163,8 @@ pub(crate) fn remove(live: &Live, scope: &Scope, only: &[String]) -> Result<Step
     // What belongs to no service or task goes last.
     for object in live.around.all() {
         if [LOG_GROUP, SCHEDULE_GROUP].contains(&object.kind.as_str()) {
-            let key = ResourceKey::new(LOGS_STEP, object.name.as_str());
+            let kind = if object.kind == LOG_GROUP { LOGS_STEP } else { SCHEDULE_STEP };
+            let key = ResourceKey::new(kind, object.name.as_str());
             let step = RemoveStep { objects: vec![object], ..RemoveStep::default() };
             steps.push(Action::Delete, &key, "", to_value(&step)).depends_on.clone_from(&before);
         }

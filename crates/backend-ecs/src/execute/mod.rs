@@ -22,7 +22,7 @@ pub(crate) use self::{
 use crate::{
     backend::Shared,
     client::Client,
-    diff::{LOGS_STEP, RemoveStep, SERVICE_STEP, TASK_STEP},
+    diff::{LOGS_STEP, RemoveStep, SCHEDULE_STEP, SERVICE_STEP, TASK_STEP},
     objects,
 };
 
@@ -84,9 +84,9 @@ pub(crate) async fn step(shared: &Shared, plan: &Plan, step: &Step, context: &Co
         (SERVICE_STEP | TASK_STEP, Action::Delete) => {
             removal::workload(&work, &payload(&step.payload)?).await
         }
-        (LOGS_STEP, Action::Delete) => {
+        (LOGS_STEP | SCHEDULE_STEP, Action::Delete) => {
             let RemoveStep { objects, .. } = payload(&step.payload)?;
-            for object in &objects {
+            for object in objects::in_removal_order(&objects) {
                 objects::remove(work.client(), object).await?;
             }
             Ok("removed".to_owned())
@@ -115,6 +115,11 @@ fn payload<T: serde::de::DeserializeOwned>(payload: &Value) -> Result<T> {
 /// Puts what was made in the place of its name: `@TargetGroup/shop-web` stands for an ARN that is known once it is made.
 pub(crate) fn filled(document: &Value, refs: &std::collections::BTreeMap<String, String>) -> Value {
     match document {
+        // What the requests of a target group are named by is made of its ARN.
+        Value::String(text) if text.starts_with("@label:") => {
+            let arn = text.strip_prefix("@label:").and_then(|name| refs.get(name));
+            arn.map_or_else(|| document.clone(), |arn| Value::String(format!("@label:{arn}")))
+        }
         Value::String(text) => {
             refs.get(text.as_str()).map_or_else(|| document.clone(), |arn| Value::String(arn.clone()))
         }

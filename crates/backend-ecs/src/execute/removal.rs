@@ -7,7 +7,7 @@ use serde_json::json;
 use straddle_core::error::{ErrorKind, Result};
 
 use super::Work;
-use crate::{diff::RemoveStep, objects, tags};
+use crate::{diff::RemoveStep, objects, tags, translate::LISTENER_RULE};
 
 /// How often it is looked whether the tasks of a service are gone.
 const LOOK: Duration = Duration::from_secs(1);
@@ -18,12 +18,18 @@ const PARALLEL: usize = 2;
 /// Removes a service or task.
 pub(super) async fn workload(work: &Work<'_>, step: &RemoveStep) -> Result<String> {
     let client = work.client();
-    // What starts tasks goes before them.
-    for object in &step.objects {
+    // What starts tasks, or sends them requests, goes before them; what they are registered in, after them.
+    let is_before = |kind: &str| objects::goes_first(kind) || kind == LISTENER_RULE;
+    let (before, after): (Vec<_>, Vec<_>) =
+        objects::in_removal_order(&step.objects).into_iter().partition(|object| is_before(&object.kind));
+    for object in before {
         objects::remove(client, object).await?;
     }
     if let Some(name) = &step.service {
         service(work, name).await?;
+    }
+    for object in after {
+        objects::remove(client, object).await?;
     }
     if let Some(family) = &step.family {
         runs(work, family).await?;

@@ -32,13 +32,19 @@ const OF_CREATION: [&str; 4] = ["serviceName", "launchType", "schedulingStrategy
 /// Makes or changes a service, and waits until it is so.
 pub(super) async fn deploy(work: &Work<'_>, step: &ServiceStep, plan: &Fingerprint) -> Result<String> {
     let client = work.client();
-    let mut refs: BTreeMap<String, String> = BTreeMap::new();
+    let mut refs: BTreeMap<String, String> = step.known.clone();
     for object in &step.first {
         let document = filled(&object.document, &refs);
         let object = objects::Object { document, ..object.clone() };
         if let Some(arn) = objects::make(client, &object).await? {
-            refs.insert(format!("@{}/{}", object.kind, object.name), arn);
+            refs.insert(object.placeholder(), arn);
         }
+    }
+    // What moves the number of tasks is gone before that is set.
+    let (before_it, after_it): (Vec<_>, Vec<_>) =
+        objects::in_removal_order(&step.gone).into_iter().partition(|one| objects::goes_first(&one.kind));
+    for object in before_it {
+        objects::remove(client, object).await?;
     }
     if step.replace {
         removal::service(work, &step.native).await?;
@@ -61,12 +67,13 @@ pub(super) async fn deploy(work: &Work<'_>, step: &ServiceStep, plan: &Fingerpri
         let document = filled(&object.document, &refs);
         objects::make(client, &objects::Object { document, ..object.clone() }).await?;
     }
-    for object in &step.gone {
-        objects::remove(client, object).await?;
-    }
     let goal = Goal::of(&made, &arn, step.force || !is_same);
     match rollout::follow(work, &goal).await {
         Ok(words) => {
+            // No task uses them any more.
+            for object in after_it {
+                objects::remove(client, object).await?;
+            }
             settled(work, step, &made, &arn).await?;
             Ok(words)
         }

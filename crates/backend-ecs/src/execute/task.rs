@@ -40,6 +40,9 @@ pub(super) async fn run_step(work: &Work<'_>, step: &TaskStep) -> Result<String>
     for object in &step.first {
         objects::make(client, object).await?;
     }
+    for object in objects::in_removal_order(&step.gone) {
+        objects::remove(client, object).await?;
+    }
     let arn = service::registered(work, &step.definition, &step.hash).await?;
     let attempts = step.run["attempts"].as_u64().unwrap_or(1).max(1);
     let timeout = step.run["timeoutSeconds"].as_u64().map(Duration::from_secs);
@@ -197,6 +200,11 @@ pub(super) async fn schedule(work: &Work<'_>, step: &TaskStep) -> Result<String>
     }
     let arn = service::registered(work, &step.definition, &step.hash).await?;
     refs.insert(format!("@TaskDefinition/{}", step.family), arn.clone());
+    // Both are of this account and region.
+    if let Some((begin, _)) = arn.split_once(":task-definition/") {
+        let cluster = client.cluster();
+        refs.insert(format!("@Cluster/{cluster}"), format!("{begin}:cluster/{cluster}"));
+    }
     for object in &step.last {
         let document = filled(&object.document, &refs);
         objects::make(client, &objects::Object { document, ..object.clone() }).await?;

@@ -4,18 +4,18 @@ use serde_json::{Value, json};
 use straddle_aws::{Refused, Service};
 use straddle_core::{error::Result, scope::Scope};
 
-use super::Object;
+use super::{Object, Seen};
 use crate::{client::Client, names, tags, translate::LOG_GROUP};
 
 const LOGS: (&Service, &str) = (&Service::LOGS, "CloudWatch Logs");
 
 /// Finds the group, where it is ours.
-pub(super) async fn find(client: &Client, scope: &Scope) -> Result<Vec<Object>> {
+pub(super) async fn find(client: &Client, scope: &Scope) -> Result<Seen> {
     let name = names::log_group(scope);
     let answer = client.asked_of(LOGS, "DescribeLogGroups", &json!({"logGroupNamePrefix": name})).await?;
     let groups = answer["logGroups"].as_array().into_iter().flatten();
     let Some(group) = groups.into_iter().find(|group| group["logGroupName"] == name.as_str()) else {
-        return Ok(Vec::new());
+        return Ok(Seen::default());
     };
     let arn = group["arn"].as_str().unwrap_or_default().trim_end_matches(":*");
     let answer = client.asked_of(LOGS, "ListTagsForResource", &json!({"resourceArn": arn})).await?;
@@ -24,10 +24,10 @@ pub(super) async fn find(client: &Client, scope: &Scope) -> Result<Vec<Object>> 
         && tag(tags::APP) == Some(scope.app())
         && tag(tags::ENVIRONMENT) == Some(scope.environment());
     if !is_ours {
-        return Ok(Vec::new());
+        return Ok(Seen::default());
     }
     let document = json!({"logGroupName": name, "retentionInDays": group["retentionInDays"]});
-    Ok(vec![Object { kind: LOG_GROUP.to_owned(), name, document }])
+    Ok(Seen { own: vec![Object::new(LOG_GROUP, name, document)], strangers: Vec::new() })
 }
 
 pub(super) fn is_same(wanted: &Value, found: &Value) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! Tasks that no service runs take no part in Service Connect; so a service that a task names has a name in DNS as well.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use straddle_core::{
@@ -14,8 +14,9 @@ use straddle_core::{
 
 use super::{Around, REGISTRY, resource, task::Task};
 use crate::{
+    config::EcsConfig,
     document::{ClientAlias, ServiceConnect, ServiceConnectService, ServiceRegistry, list},
-    facts, names, tags,
+    facts, names, objects, tags,
 };
 
 const CODE: &str = "ecs/discovery";
@@ -64,8 +65,7 @@ fn host(around: &Around<'_>, name: &str, service: &Service, is_task: bool) -> Re
         return Err(format!("`{name}` has no name: the target says no Cloud Map namespace"));
     };
     let way = way(around, name, service);
-    // Several applications may share a namespace.
-    let native = names::workload(around.scope, name).to_ascii_lowercase();
+    let native = names::label(around.scope, name);
     if !is_task && way.connect {
         return Ok(native);
     }
@@ -92,7 +92,25 @@ fn way(around: &Around<'_>, name: &str, service: &Service) -> Way {
 }
 
 fn namespace<'a>(around: &Around<'a>, found: Option<&'a Discovery>) -> Option<&'a str> {
-    found.and_then(|found| found.namespace.as_deref()).or(around.config.namespace.as_deref())
+    namespace_of(around.config, found)
+}
+
+fn namespace_of<'a>(config: &'a EcsConfig, found: Option<&'a Discovery>) -> Option<&'a str> {
+    found.and_then(|found| found.namespace.as_deref()).or(config.namespace.as_deref())
+}
+
+/// Returns the namespaces in which a service of an application may have a name in DNS.
+pub(crate) fn namespaces_with_records(app: &App, config: &EcsConfig) -> BTreeSet<String> {
+    let looked_up = looked_up(app);
+    let has_records = |name: &str, service: &Service| match service.discovery.as_ref().map(|one| one.via) {
+        Some(Some(DiscoveryKind::Records)) => true,
+        _ => looked_up.get(name).is_some_and(|seen| seen.by_task),
+    };
+    let named = app.services.iter().filter(|(name, service)| has_records(name.as_str(), service));
+    named
+        .filter_map(|(_, service)| namespace_of(config, service.discovery.as_ref()))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// What makes a service known.
@@ -148,7 +166,7 @@ pub(super) fn service(
     let offers = is_asked && has_ports;
     let mut offered = Vec::new();
     if offers && connect {
-        let mut numbers = std::collections::BTreeSet::new();
+        let mut numbers = BTreeSet::new();
         for (_, port) in service.template.ports() {
             if port.protocol != straddle_core::model::Protocol::Tcp || !numbers.insert(port.port.number()) {
                 continue;
@@ -163,7 +181,7 @@ pub(super) fn service(
                 port_name,
                 client_aliases: vec![ClientAlias {
                     port: port.port.number(),
-                    dns_name: names::workload(around.scope, task.name).to_ascii_lowercase(),
+                    dns_name: names::label(around.scope, task.name),
                 }],
             });
         }
@@ -173,26 +191,26 @@ pub(super) fn service(
             Some(ServiceConnect { enabled: true, namespace: namespace.to_owned(), services: list(offered) });
     }
     if offers && records {
-        super::only_rendered(out, task.field.child("discovery"), "a name in Cloud Map");
-        let name = registry_name(around, task.name);
-        if around.facts.values.get(facts::NAMESPACE_DNS).is_some_and(|dns| dns == false) {
+        let name = names::label(around.scope, task.name);
+        if around.facts.values.get(&facts::has_dns(namespace)).is_some_and(|dns| dns == false) {
             let message =
                 format!("the namespace {namespace} has no names in DNS, by which tasks look for it");
             out.blocked(CODE, task.field.clone(), message, "use a private DNS namespace");
         }
-        let mut tags: Vec<serde_json::Value> = Vec::new();
-        for tag in around.tags(tags::SERVICE, task.name) {
-            tags.push(json!({"Key": tag.key, "Value": tag.value}));
-        }
+        let own = around.tags(tags::SERVICE, task.name);
+        let tags: Vec<serde_json::Value> =
+            own.iter().map(|tag| json!({"Key": tag.key, "Value": tag.value})).collect();
         let document = json!({
-            "Name": name.to_ascii_lowercase(),
-            "NamespaceId": around.fact(facts::NAMESPACE),
+            "Name": name,
+            "Description": objects::description(&own),
+            "NamespaceId": around.facts.text(&facts::namespace(namespace)).unwrap_or("NAMESPACE"),
             "DnsConfig": {"RoutingPolicy": "MULTIVALUE", "DnsRecords": [{"Type": "A", "TTL": 10}]},
             "HealthCheckCustomConfig": {"FailureThreshold": 1},
             "Tags": tags,
         });
-        connected.registries.push(ServiceRegistry { registry_arn: format!("@{REGISTRY}/{name}") });
-        connected.resources.push(resource(REGISTRY, &name, &document));
+        let key = objects::full_name(&name, namespace);
+        connected.registries.push(ServiceRegistry { registry_arn: format!("@{REGISTRY}/{key}") });
+        connected.resources.push(resource(REGISTRY, &key, &document));
         if !task.compute.has_interface() {
             let message = "names in DNS stand for addresses of tasks, and these have none of their own";
             out.blocked(CODE, task.field.clone(), message, "`ecs: {network_mode: awsvpc}`");
@@ -209,16 +227,14 @@ fn asks(task: &Task<'_>) -> bool {
     })
 }
 
-/// Returns the name of a service in its namespace, which several applications may share.
+/// Returns what ECS calls a service of Service Connect in its namespace. It makes a service of Cloud Map of this name, which has to be another one
+/// than that of the name in DNS:
+/// [discoveryName](https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceConnectService.html).
 fn discovery_name(around: &Around<'_>, name: &str, port: Option<&str>) -> String {
-    let name = names::workload(around.scope, name).to_ascii_lowercase();
+    let name = names::label(around.scope, name);
     let name = match port {
-        Some(port) => format!("{name}-{port}"),
-        None => name,
+        Some(port) => format!("{name}-connect-{port}"),
+        None => format!("{name}-connect"),
     };
     names::fit(&name, 64)
-}
-
-fn registry_name(around: &Around<'_>, name: &str) -> String {
-    names::workload(around.scope, name)
 }

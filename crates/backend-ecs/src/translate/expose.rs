@@ -31,7 +31,7 @@ pub(super) struct Exposed {
 }
 
 /// Returns whether requests come through a rule of ours.
-pub(super) fn is_behind_a_rule(expose: &Expose) -> bool {
+pub(crate) fn is_behind_a_rule(expose: &Expose) -> bool {
     let Expose { port: _, publish: _, host, prefix, public, scheme, certificate, target_group } = expose;
     target_group.is_none()
         && (host.is_some() || prefix.is_some() || *public || scheme.is_some() || certificate.is_some())
@@ -209,11 +209,17 @@ fn ruled(
             "set `listener` of the target, or `target_group` here",
         );
     }
-    super::only_rendered(out, field.clone(), "a rule of a listener");
+    if around.facts.text(facts::LISTENER_KIND) == Some("network") {
+        let message = "the listener of the target is that of a Network Load Balancer, which has no rules";
+        let fix = "name one of an Application Load Balancer, or `target_group` here";
+        out.blocked("ecs/listener", field.clone(), message, fix);
+    }
     let listener = around.config.listener.as_deref().unwrap_or_default();
     let suffix = if at == 0 { String::new() } else { format!("-{}", at + 1) };
     let service = names::workload(around.scope, task.name);
-    let name = |which: &str| names::fit(&format!("{service}{suffix}{which}"), names::MAX_TARGET_GROUP);
+    // The kind of targets cannot be changed: each has names of its own.
+    let kind = if task.compute.has_interface() { "" } else { "-i" };
+    let name = |which: &str| names::fit(&format!("{service}{suffix}{kind}{which}"), names::MAX_TARGET_GROUP);
     let rule = format!("{service}{suffix}");
     let place = Place::root(ResourceKey::new(LISTENER_RULE, rule.as_str()));
     out.map(field.child("public"), &[]);
@@ -250,7 +256,8 @@ fn ruled(
     let check =
         task.template.containers.get(container).and_then(|one| one.health.as_ref()).map(|one| &one.probe);
     let mut resources = Vec::new();
-    let names = if moves { vec![name("-a"), name("-b")] } else { vec![name("")] };
+    // The first one is the same however traffic moves, so that it stays where it is when that changes.
+    let names = if moves { vec![name(""), name("-b")] } else { vec![name("")] };
     for name in &names {
         resources.push(target_group(out, around, task, (name, port), container, check));
     }
@@ -260,11 +267,13 @@ fn ruled(
         .enumerate()
         .map(|(at, name)| json!({"TargetGroupArn": format!("@{TARGET_GROUP}/{name}"), "Weight": if at == 0 { 100 } else { 0 }}))
         .collect();
+    let mut tags = capital(around, task.name);
+    tags.push(json!({"Key": tags::NAME, "Value": rule}));
     let mut document = json!({
         "ListenerArn": listener,
         "Conditions": conditions,
         "Actions": [{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}],
-        "Tags": capital(around, task.name),
+        "Tags": tags,
     });
     if !moves
         && let Some(group) =

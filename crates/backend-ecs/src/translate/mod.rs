@@ -38,7 +38,7 @@ use crate::{
     names, tags,
 };
 
-pub(crate) use self::launch::Compute;
+pub(crate) use self::{discovery::namespaces_with_records, expose::is_behind_a_rule, launch::Compute};
 
 pub(crate) const TASK_DEFINITION: &str = "TaskDefinition";
 pub(crate) const SERVICE: &str = "Service";
@@ -176,7 +176,11 @@ pub(crate) fn translate(app: &App, scope: &Scope, facts: &Facts, config: &EcsCon
     for resource in &resources {
         *objects.entry(resource.key.kind.clone()).or_default() += 1;
     }
-    let permissions = permissions(&objects.keys().map(String::as_str).collect());
+    let mut permissions = permissions(&objects.keys().map(String::as_str).collect());
+    if config.lease {
+        permissions.extend(LEASE.map(str::to_owned));
+        permissions.sort();
+    }
     let Output { findings, mappings } = out;
     Translation {
         desired: Desired { resources },
@@ -186,6 +190,10 @@ pub(crate) fn translate(app: &App, scope: &Scope, facts: &Facts, config: &EcsCon
         footprint: Footprint { objects, permissions },
     }
 }
+
+/// What the lease needs.
+const LEASE: [&str; 4] =
+    ["ssm:AddTagsToResource", "ssm:DeleteParameter", "ssm:GetParameter", "ssm:PutParameter"];
 
 /// Returns what whoever applies it must be allowed.
 fn permissions(kinds: &BTreeSet<&str>) -> Vec<String> {
@@ -231,9 +239,13 @@ fn permissions(kinds: &BTreeSet<&str>) -> Vec<String> {
                 "elasticloadbalancing:AddTags",
                 "elasticloadbalancing:CreateTargetGroup",
                 "elasticloadbalancing:DeleteTargetGroup",
+                "elasticloadbalancing:DescribeListeners",
+                "elasticloadbalancing:DescribeLoadBalancers",
+                "elasticloadbalancing:DescribeTags",
                 "elasticloadbalancing:DescribeTargetGroups",
                 "elasticloadbalancing:DescribeTargetHealth",
                 "elasticloadbalancing:ModifyTargetGroup",
+                "elasticloadbalancing:ModifyTargetGroupAttributes",
             ],
         ),
         (
@@ -243,6 +255,7 @@ fn permissions(kinds: &BTreeSet<&str>) -> Vec<String> {
                 "elasticloadbalancing:DeleteRule",
                 "elasticloadbalancing:DescribeRules",
                 "elasticloadbalancing:ModifyRule",
+                "elasticloadbalancing:SetRulePriorities",
             ],
         ),
         (
@@ -250,7 +263,10 @@ fn permissions(kinds: &BTreeSet<&str>) -> Vec<String> {
             &[
                 "application-autoscaling:DeregisterScalableTarget",
                 "application-autoscaling:DescribeScalableTargets",
+                "application-autoscaling:ListTagsForResource",
                 "application-autoscaling:RegisterScalableTarget",
+                "application-autoscaling:TagResource",
+                "ecs:UntagResource",
             ],
         ),
         (
@@ -275,20 +291,32 @@ fn permissions(kinds: &BTreeSet<&str>) -> Vec<String> {
                 "scheduler:CreateSchedule",
                 "scheduler:DeleteSchedule",
                 "scheduler:GetSchedule",
+                "scheduler:ListSchedules",
                 "scheduler:UpdateSchedule",
             ],
         ),
         (
             SCHEDULE_GROUP,
-            &["scheduler:CreateScheduleGroup", "scheduler:DeleteScheduleGroup", "scheduler:GetScheduleGroup"],
+            &[
+                "iam:PassRole",
+                "scheduler:CreateScheduleGroup",
+                "scheduler:DeleteScheduleGroup",
+                "scheduler:GetScheduleGroup",
+                "scheduler:ListTagsForResource",
+                "scheduler:TagResource",
+            ],
         ),
         (
             REGISTRY,
             &[
                 "servicediscovery:CreateService",
                 "servicediscovery:DeleteService",
+                "servicediscovery:GetNamespace",
+                "servicediscovery:GetService",
                 "servicediscovery:ListNamespaces",
                 "servicediscovery:ListServices",
+                "servicediscovery:TagResource",
+                "servicediscovery:UpdateService",
             ],
         ),
     ];

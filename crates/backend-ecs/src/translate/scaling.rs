@@ -9,7 +9,15 @@ use straddle_core::{
 };
 
 use super::{Around, SCALABLE_TARGET, SCALING_POLICY, SCHEDULED_ACTION, resource, schedule, task::Task};
-use crate::{document::Service, names, tags};
+use crate::{
+    document::Service,
+    names,
+    objects::{action_name, policy_name},
+    tags,
+};
+
+/// The most bounds by the clock of one service: they are known by their numbers.
+const MAX_SCHEDULES: usize = 50;
 
 const CODE: &str = "ecs/autoscale";
 
@@ -20,6 +28,7 @@ pub(super) fn resources(
     task: &Task<'_>,
     (service, model): (&ResourceKey, &Autoscale),
     native: &Service,
+    moves: bool,
 ) -> Vec<Resource> {
     let Autoscale {
         min,
@@ -33,7 +42,6 @@ pub(super) fn resources(
         scale_in_cooldown,
     } = model;
     let field = task.field.child("autoscale");
-    super::only_rendered(out, field.clone(), "scaling by the load");
     let name = names::workload(around.scope, task.name);
     let place = Place::root(ResourceKey::new(SCALABLE_TARGET, name.as_str()));
     out.map(field.child("min"), &[&place.child("MinCapacity")]);
@@ -56,7 +64,7 @@ pub(super) fn resources(
     target.depends_on = vec![service.clone()];
     let mut made = vec![target];
     let mut policy = |out: &mut Output, what: &str, metric: Value, value: f64, value_field: FieldPath| {
-        let policy_name = names::fit(&format!("{name}-{what}"), 256);
+        let policy_name = policy_name(&name, what);
         let place = Place::root(ResourceKey::new(SCALING_POLICY, policy_name.as_str()))
             .child("TargetTrackingScalingPolicyConfiguration");
         out.map(value_field, &[&place.child("TargetValue")]);
@@ -90,6 +98,18 @@ pub(super) fn resources(
     }
     if let Some(requests) = requests_per_minute {
         let field = field.child("requests_per_minute");
+        if moves {
+            // Each deployment makes the other target group the one with the requests:
+            // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-autoscaling-targettracking.html
+            let message =
+                "requests are counted for one target group, and this rollout moves them from one to another";
+            out.blocked(
+                CODE,
+                field.clone(),
+                message,
+                "follow `cpu`, or leave `rollout: {strategy: ...}` out",
+            );
+        }
         match native.load_balancers.as_deref() {
             Some([first, ..]) => {
                 let mut metric = predefined("ALBRequestCountPerTarget");
@@ -112,7 +132,7 @@ pub(super) fn resources(
     if let Some(QueueTarget { url, messages_per_task }) = queue {
         let field = field.child("queue");
         let queue_name = url.rsplit('/').next().unwrap_or_default();
-        let policy_name = names::fit(&format!("{name}-queue"), 256);
+        let policy_name = policy_name(&name, "queue");
         let place = Place::root(ResourceKey::new(SCALING_POLICY, policy_name.as_str()))
             .child("TargetTrackingScalingPolicyConfiguration");
         out.map(field.child("url"), &[&place.child("CustomizedMetricSpecification")]);
@@ -132,9 +152,13 @@ pub(super) fn resources(
             }
         }
     }
+    if schedules.len() > MAX_SCHEDULES {
+        let message = format!("a service has at most {MAX_SCHEDULES} of them here");
+        out.blocked(CODE, field.child("schedules"), message, "leave some out");
+    }
     for (at, ScheduledBounds { cron, timezone, min, max }) in schedules.iter().enumerate() {
         let field = field.child("schedules").index(at);
-        let action = names::fit(&format!("{name}-{}", at + 1), 256);
+        let action = action_name(&name, at + 1);
         let place = Place::root(ResourceKey::new(SCHEDULED_ACTION, action.as_str()));
         let Some(expression) = schedule::expression(out, &field.child("cron"), cron) else { continue };
         out.map(field.child("cron"), &[&place.child("Schedule")]);

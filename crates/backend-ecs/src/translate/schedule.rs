@@ -12,7 +12,7 @@ use super::{
     Around, Made, RUN, SCHEDULE, SCHEDULE_GROUP, TASK_DEFINITION, placement, resource, service,
     task::{self, Defined, Task},
 };
-use crate::{document, names, tags};
+use crate::{document, names, objects::group_name, tags};
 
 const CODE: &str = "ecs/schedule";
 
@@ -78,7 +78,7 @@ pub(super) fn task(out: &mut Output, around: &Around<'_>, name: &Name, model: &M
             made.resources.push(one);
         }
         Some(schedule) => {
-            let group = names::fit(&around.scope.prefix(), names::MAX_SCHEDULE);
+            let group = group_name(around.scope);
             if let Some(one) = by_the_clock(out, around, (&task, &native_name), (&group, schedule), &run) {
                 let mut tags: Vec<Value> = Vec::new();
                 for tag in tags::owned(around.scope) {
@@ -158,7 +158,6 @@ fn by_the_clock(
 ) -> Option<straddle_core::platform::Resource> {
     let Schedule { cron, timezone, overlap } = model;
     let field = task.field.child("schedule");
-    super::only_rendered(out, field.clone(), "a schedule");
     let place = &task.place;
     out.map(field.child("cron"), &[&place.child("ScheduleExpression")]);
     out.map(field.child("timezone"), &[&place.child("ScheduleExpressionTimezone")]);

@@ -102,8 +102,9 @@ pub(super) fn service(out: &mut Output, around: &Around<'_>, name: &Name, servic
     resources.extend(connected.resources);
     main.depends_on = resources.iter().map(|resource| resource.key.clone()).collect();
     resources.push(main);
-    if let Some(model) = autoscale {
-        resources.extend(scaling::resources(out, around, &task, (&key, model), &native));
+    if let Some(autoscale) = autoscale {
+        let moves = model.strategy != straddle_core::model::RolloutStrategy::Rolling;
+        resources.extend(scaling::resources(out, around, &task, (&key, autoscale), &native, moves));
     }
     Made { resources, hash }
 }
