@@ -8,7 +8,6 @@ use std::sync::{
 use bollard::{container::LogOutput, query_parameters::LogsOptionsBuilder};
 use futures_util::StreamExt;
 
-use super::Agent;
 use crate::ecs_fake::{Shared, state::millis_to_seconds};
 
 /// Where the lines of a container go.
@@ -22,10 +21,18 @@ pub(super) struct Stream {
 
 /// Reads the output of a container until it ends.
 pub(super) async fn follow(shared: Arc<Shared>, container: String, stream: Stream) {
+    // What comes at the very end the engine may keep from whoever follows: it is read once more.
+    for follows in [true, false] {
+        read(&shared, &container, &stream, follows).await;
+    }
+}
+
+async fn read(shared: &Shared, container: &str, stream: &Stream, follows: bool) {
     let Some(agent) = &shared.agent else { return };
     let mut skipped = stream.count.load(Ordering::SeqCst);
     let mut begun = [Vec::new(), Vec::new()];
-    let mut frames = open(agent, &container);
+    let options = LogsOptionsBuilder::default().follow(follows).stdout(true).stderr(true).build();
+    let mut frames = agent.docker.logs(container, Some(options));
     while let Some(Ok(frame)) = frames.next().await {
         let (place, bytes) = match frame {
             LogOutput::StdErr { message } => (1, message),
@@ -37,20 +44,13 @@ pub(super) async fn follow(shared: Arc<Shared>, container: String, stream: Strea
         open.extend_from_slice(&bytes);
         while let Some(end) = open.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = open.drain(..=end).collect();
-            write(&shared, &stream, &line[..end], &mut skipped);
+            write(shared, stream, &line[..end], &mut skipped);
         }
     }
-    for rest in begun.iter().filter(|rest| !rest.is_empty()) {
-        write(&shared, &stream, rest, &mut skipped);
+    // What has no end of a line yet may be cut off in its middle.
+    for rest in begun.iter().filter(|rest| !follows && !rest.is_empty()) {
+        write(shared, stream, rest, &mut skipped);
     }
-}
-
-fn open(
-    agent: &Agent,
-    container: &str,
-) -> impl futures_util::Stream<Item = Result<LogOutput, bollard::errors::Error>> + Unpin {
-    let options = LogsOptionsBuilder::default().follow(true).stdout(true).stderr(true).build();
-    Box::pin(agent.docker.logs(container, Some(options)))
 }
 
 fn write(shared: &Shared, stream: &Stream, line: &[u8], skipped: &mut usize) {
