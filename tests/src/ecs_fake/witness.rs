@@ -128,8 +128,7 @@ impl Witness for FakeWitness {
     }
 
     async fn engine(&self) -> Result<String> {
-        let engine = Witness::engine(&self.docker).await?;
-        Ok(if self.fake.shared.agent.is_some() { format!("fake, {engine}") } else { "fake".to_owned() })
+        Ok("fake control plane".to_owned())
     }
 
     async fn put_image(&self, name: &str, content: &str) -> Result<String> {
@@ -154,6 +153,18 @@ impl Witness for FakeWitness {
 
     async fn take_port(&self) -> Result<u16> {
         Err(cannot("no port of a machine is published on a cluster"))
+    }
+
+    /// What runs on the instances ends with their engine, as where an instance starts anew.
+    async fn restart_engine(&self) -> Result<()> {
+        let Some(agent) = &self.fake.shared.agent else { return Err(cannot("its tasks are no containers")) };
+        let tasks: Vec<String> = {
+            let world = self.fake.shared.world();
+            let own = world.ecs.tasks.values().filter(|task| task.cluster == self.cluster);
+            own.map(|task| task.id.clone()).collect()
+        };
+        agent.kill(&tasks).await;
+        Ok(())
     }
 
     async fn begin_apply(&self, scope: &Scope, spec: &str) -> Result<Box<dyn Applying>> {

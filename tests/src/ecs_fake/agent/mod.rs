@@ -24,9 +24,9 @@ use bollard::{
     Docker,
     models::{NetworkCreateRequest, VolumeCreateRequest},
     query_parameters::{
-        CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
-        ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
-        RemoveVolumeOptions, StartContainerOptions,
+        CreateContainerOptionsBuilder, InspectContainerOptions, KillContainerOptions,
+        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
+        RemoveContainerOptionsBuilder, RemoveVolumeOptions, StartContainerOptions,
     },
 };
 use serde_json::json;
@@ -130,6 +130,18 @@ impl Agent {
     /// Stops the containers of a task, each after those that depend on it.
     pub(super) async fn stop(&self, shared: &Shared, id: &str) {
         work::stop(self, shared, id).await;
+    }
+
+    /// Kills everything that runs of some tasks, at once.
+    pub(super) async fn kill(&self, tasks: &[String]) {
+        let all: Vec<String> = {
+            let placed = self.placed();
+            let own = tasks.iter().filter_map(|id| placed.get(id));
+            own.flat_map(|one| one.containers.values().chain(&one.pause).cloned()).collect()
+        };
+        let killed = all.iter().map(|id| self.docker.kill_container(id, None::<KillContainerOptions>));
+        // What has ended by itself cannot be killed.
+        drop(futures_util::future::join_all(killed).await);
     }
 
     /// Removes what a task was on the engine.
