@@ -17,8 +17,12 @@ use straddle_tests::{
 const ON_INSTANCES: [&str; 6] =
     ["remove", "remove-volumes", "two-apps", "two-environments", "volume-persistent", "volume-shared"];
 
-/// How many behaviours run side by side: they wait most of their time.
-const AT_ONCE: usize = 10;
+/// Into how many parts what runs on Fargate is divided, each with a cluster and a client of its own: the backend keeps the rates at which ECS
+/// may be called, and one client for all would wait most of its time for its next call.
+const SHARDS: usize = 4;
+
+/// How many behaviours of a shard run side by side.
+const AT_ONCE: usize = 4;
 
 /// How long a task that nothing checks runs before it counts as healthy, which is 40 s on AWS: longer than what the suite lets exit "later" lives.
 const SETTLE: Duration = Duration::from_millis(2500);
@@ -97,9 +101,8 @@ fn sdk(url: &str) -> SdkConfig {
         .build()
 }
 
-async fn bench(fake: &Arc<Fake>, launch: Launch) -> Bench {
-    let kind = if launch == Launch::Fargate { 'f' } else { 'i' };
-    let cluster = format!("{kind}{}", std::process::id());
+async fn bench(fake: &Arc<Fake>, launch: Launch, shard: usize) -> Bench {
+    let cluster = format!("s{shard}-{}", std::process::id());
     let (url, name) = (fake.url(), cluster.clone());
     let connect = move || {
         let backend = EcsOrchestrator::from_sdk_config(sdk(&url), config(&name, launch));
@@ -111,20 +114,33 @@ async fn bench(fake: &Arc<Fake>, launch: Launch) -> Bench {
     Bench::new(backend, Arc::new(witness), image, cluster).unwrap()
 }
 
-/// Runs those behaviours that are asked for and wanted on a kind of compute.
-async fn run(fake: &Arc<Fake>, launch: Launch, is_wanted: impl Fn(&str) -> bool) -> Report {
+/// Returns in which shard a behaviour runs. Those whose ids begin alike run in one, since the suite takes ids for what others begin with.
+fn shard(id: &str) -> usize {
+    if ON_INSTANCES.contains(&id) {
+        return SHARDS;
+    }
+    let word = |id: &'static str| id.split('-').next().unwrap_or(id);
+    let mut words: Vec<&str> = BEHAVIOURS.iter().map(|behaviour| word(behaviour.id)).collect();
+    words.dedup();
+    let place = words.iter().position(|word| id.split('-').next() == Some(word));
+    place.unwrap_or_default() % SHARDS
+}
+
+/// Runs those behaviours of a shard that are asked for.
+async fn run(fake: &Arc<Fake>, own: usize) -> Option<Report> {
     let only = report::only();
     let is_asked = |id: &str| only.is_empty() || only.iter().any(|prefix| id.starts_with(prefix.as_str()));
-    let ids = BEHAVIOURS.iter().map(|behaviour| behaviour.id).filter(|id| is_asked(id) && is_wanted(id));
+    let ids = BEHAVIOURS.iter().map(|behaviour| behaviour.id).filter(|id| is_asked(id) && shard(id) == own);
     let ids: Vec<String> = ids.map(str::to_owned).collect();
+    if ids.is_empty() {
+        return None;
+    }
     // Instances are shared by what runs on them.
-    let at_once = if launch == Launch::Fargate { AT_ONCE } else { 1 };
-    // Ids are taken for what others begin with, and none for all: what runs beside is not counted twice.
-    let ids = if ids.is_empty() { vec!["none of them".to_owned()] } else { ids };
-    let mut report =
-        Suite::new().with_concurrency(at_once).with_only(ids).run(&bench(fake, launch).await).await;
-    report.entries.retain(|entry| is_wanted(entry.id));
-    report
+    let (launch, at_once) = if own == SHARDS { (Launch::Ec2, 1) } else { (Launch::Fargate, AT_ONCE) };
+    let suite = Suite::new().with_concurrency(at_once).with_only(ids.clone());
+    let mut report = suite.run(&bench(fake, launch, own).await).await;
+    report.entries.retain(|entry| ids.iter().any(|id| id == entry.id));
+    Some(report)
 }
 
 /// Takes exceptions for what they are: known, with a reason, and no pass.
@@ -148,12 +164,10 @@ async fn ecs_on_the_fake_behaves_as_the_suite_demands() {
     assert_eq!(named.filter(|id| !known(id)).collect::<Vec<_>>(), [""; 0], "no such behaviours");
     let options = FakeOptions { docker: true, check_pace: PACE, settle: SETTLE, ..FakeOptions::default() };
     let fake = Arc::new(Fake::start(options).unwrap());
-    let (mut report, more) = futures_util::future::join(
-        run(&fake, Launch::Fargate, |id| !ON_INSTANCES.contains(&id)),
-        run(&fake, Launch::Ec2, |id| ON_INSTANCES.contains(&id)),
-    )
-    .await;
-    report.entries.extend(more.entries);
+    let reports = futures_util::future::join_all((0..=SHARDS).map(|own| run(&fake, own))).await;
+    let mut reports = reports.into_iter().flatten();
+    let mut report = reports.next().expect("some behaviour is asked for");
+    report.entries.extend(reports.flat_map(|one| one.entries));
     let place = |id: &str| BEHAVIOURS.iter().position(|behaviour| behaviour.id == id);
     report.entries.sort_by_key(|entry| place(entry.id));
     except(&mut report);
