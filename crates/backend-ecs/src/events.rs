@@ -1,6 +1,9 @@
 //! What happens to an application: what services say, and how tasks change.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures_util::{
     StreamExt,
@@ -75,6 +78,13 @@ async fn look_on(
         clock.sleep(LOOK).await;
         let tasks = Tasks::read(client, scope, true).await?;
         let mut news = known.news(&tasks);
+        // Those of a service that was removed are listed nowhere, and known by their ARNs for a while.
+        let unlisted = known.unlisted(&tasks);
+        let arns: Vec<String> = unlisted.keys().cloned().collect();
+        for task in client.tasks(&arns).await? {
+            let name = task["taskArn"].as_str().and_then(|arn| unlisted.get(arn));
+            known.task(name.map(String::as_str).unwrap_or_default(), &task, &mut news);
+        }
         news.sort_by_key(|event| event.time);
         for event in news {
             if sender.send(Ok(event)).await.is_err() {
@@ -89,8 +99,10 @@ async fn look_on(
 struct Known {
     /// The state and health of each container of each task.
     containers: BTreeMap<(String, String), (String, String)>,
+    /// Tasks that are not over, by their ARNs, with the names of their services or tasks.
+    open: BTreeMap<String, String>,
     /// The ids of events of services.
-    said: std::collections::BTreeSet<String>,
+    said: BTreeSet<String>,
 }
 
 impl Known {
@@ -114,12 +126,31 @@ impl Known {
             }
         }
         for (name, task) in tasks.all() {
-            let id = last_part(task["taskArn"].as_str().unwrap_or_default()).to_owned();
-            for container in containers(task) {
-                self.one(name, task, (&id, container), &mut told);
-            }
+            self.task(name, task, &mut told);
         }
         told
+    }
+
+    /// Returns the tasks that were not over, and that are listed no more.
+    fn unlisted(&mut self, tasks: &Tasks) -> BTreeMap<String, String> {
+        let listed: BTreeSet<&str> = tasks.all().filter_map(|(_, task)| task["taskArn"].as_str()).collect();
+        let (stay, gone) = std::mem::take(&mut self.open)
+            .into_iter()
+            .partition(|(arn, _): &(String, String)| listed.contains(arn.as_str()));
+        self.open = stay;
+        gone
+    }
+
+    fn task(&mut self, name: &str, task: &Value, told: &mut Vec<EngineEvent>) {
+        let arn = task["taskArn"].as_str().unwrap_or_default();
+        if task["lastStatus"] == "STOPPED" {
+            self.open.remove(arn);
+        } else {
+            self.open.insert(arn.to_owned(), name.to_owned());
+        }
+        for container in containers(task) {
+            self.one(name, task, (last_part(arn), container), told);
+        }
     }
 
     fn one(

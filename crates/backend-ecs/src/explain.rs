@@ -36,10 +36,27 @@ pub(crate) fn containers(task: &Value) -> impl Iterator<Item = &Value> {
     task["containers"].as_array().into_iter().flatten()
 }
 
-/// Returns the exit code of a task: that of the container that ended with a failure, or else of any.
-pub(crate) fn exit_code(task: &Value) -> Option<i64> {
-    let codes: Vec<i64> = containers(task).filter_map(|one| one["exitCode"].as_i64()).collect();
-    codes.iter().copied().find(|code| *code != 0).or_else(|| codes.first().copied())
+/// Returns the exit code of a task: that of the container with which it ended, of those that `is_essential` by their names.
+///
+/// ECS does not tell which one it was; the agent ends the others by signals, so that whatever else they exit with is their own.
+pub(crate) fn exit_code(task: &Value, is_essential: impl Fn(&str) -> bool) -> Option<i64> {
+    let ended = || containers(task).filter(|one| one["exitCode"].is_i64());
+    let essential: Vec<&Value> =
+        ended().filter(|one| is_essential(one["name"].as_str().unwrap_or_default())).collect();
+    let all = if essential.is_empty() { ended().collect() } else { essential };
+    let worst = |some: &[&Value]| {
+        let codes: Vec<i64> = some.iter().filter_map(|one| one["exitCode"].as_i64()).collect();
+        codes.iter().copied().find(|code| *code != 0).or_else(|| codes.first().copied())
+    };
+    let own: Vec<&Value> = all.iter().copied().filter(|one| !is_by_signal(one)).collect();
+    let own = worst(&own).filter(|code| *code != 0 || task["stopCode"] == "EssentialContainerExited");
+    own.or_else(|| worst(&all))
+}
+
+/// Returns whether a container ended as those do that the agent ends with their task.
+fn is_by_signal(container: &Value) -> bool {
+    let is_short_of_memory = container["reason"].as_str().is_some_and(|words| words.contains("OutOfMemory"));
+    matches!(container["exitCode"].as_i64(), Some(137 | 143)) && !is_short_of_memory
 }
 
 /// Returns what is wrong with a task, the worst first. A task that somebody stopped on purpose has nothing.
@@ -61,14 +78,19 @@ pub(crate) fn troubles(task: &Value) -> Vec<Trouble> {
     }
     let mut found: Vec<Trouble> = Vec::new();
     for container in containers(task) {
-        if let Some(words) = container["reason"].as_str().filter(|words| !words.is_empty())
-            && let Some((cause, summary)) = category(words, container)
-        {
+        let Some(words) = container["reason"].as_str().filter(|words| !words.is_empty()) else { continue };
+        if let Some(name) = awaited(words) {
+            let culprit = containers(task).find(|one| one["name"] == name);
+            // What it says about itself says more.
+            if culprit.is_none_or(|one| one["reason"].as_str().is_none_or(str::is_empty)) {
+                found.push(dependency(make(culprit, Cause::DependencyFailed, String::new()), name, words));
+            }
+        } else if let Some((cause, summary)) = category(words, container, task) {
             found.push(make(Some(container), cause, summary));
         }
     }
     if found.is_empty()
-        && let Some((cause, summary)) = category(reason, task)
+        && let Some((cause, summary)) = category(reason, task, task)
     {
         let mut one = make(None, cause, summary);
         // Which container it was is in the words, if anywhere; where there is only one, it was that.
@@ -81,6 +103,10 @@ pub(crate) fn troubles(task: &Value) -> Vec<Trouble> {
     let scheduled = ["ServiceSchedulerInitiated", "UserInitiated", "SpotInterruption", "TerminationNotice"];
     if found.is_empty() && !scheduled.contains(&code) {
         let failed = containers(task).filter(|one| one["exitCode"].as_i64().is_some_and(|code| code != 0));
+        let failed: Vec<&Value> = failed.collect();
+        // Those that were ended with their task are not to blame where another one ended by itself.
+        let has_own = failed.iter().any(|one| !is_by_signal(one));
+        let failed = failed.into_iter().filter(|one| !has_own || !is_by_signal(one));
         found.extend(failed.map(|one| {
             let code = one["exitCode"].as_i64().unwrap_or_default();
             make(Some(one), Cause::Exited, format!("the container exits (exit {code})"))
@@ -100,8 +126,37 @@ pub(crate) fn troubles(task: &Value) -> Vec<Trouble> {
     found
 }
 
-/// Reads the words about a task or container.
-fn category(words: &str, about: &Value) -> Option<(Cause, String)> {
+/// Returns the container that another one waits for in vain, as the agent names it.
+fn awaited(words: &str) -> Option<&str> {
+    let (_, rest) = words.split_once("container ordering dependency [")?;
+    rest.split(']').next()
+}
+
+/// Says what is wrong with a container that others wait for.
+fn dependency(mut trouble: Trouble, name: &str, words: &str) -> Trouble {
+    trouble.container = Some(name.to_owned());
+    trouble.summary = if words.contains("timed out") {
+        // With what it was ended later says nothing.
+        trouble.exit_code = None;
+        format!("container {name} is not as far in its time as others wait for it to be")
+    } else {
+        let code = trouble.exit_code.map(|code| format!(" (exit {code})")).unwrap_or_default();
+        format!("container {name}, which others wait for, failed{code}")
+    };
+    trouble
+}
+
+fn out_of_memory(about: &Value, task: &Value) -> String {
+    // Both are texts, in MiB.
+    let limit = [&about["memory"], &task["memory"]].into_iter().find_map(Value::as_str);
+    match limit {
+        Some(limit) => format!("killed: out of memory, limit {limit} MiB"),
+        None => "killed: out of memory, it has no limit: the instance is full".to_owned(),
+    }
+}
+
+/// Reads the words about a task or a container of it.
+fn category(words: &str, about: &Value, task: &Value) -> Option<(Cause, String)> {
     let image = about["image"].as_str().unwrap_or("the image");
     let begins = |text: &str| words.starts_with(text);
     if begins("CannotPull")
@@ -135,7 +190,7 @@ fn category(words: &str, about: &Value) -> Option<(Cause, String)> {
         });
     }
     if begins("OutOfMemory") || words.contains("Container killed due to memory usage") {
-        return Some((Cause::OutOfMemory, "killed: out of memory".to_owned()));
+        return Some((Cause::OutOfMemory, out_of_memory(about, task)));
     }
     if begins("CannotStartContainerError")
         || begins("CannotCreateContainerError")
@@ -220,9 +275,8 @@ pub(crate) async fn failure(work: &Work<'_>, trouble: &Trouble) -> Failure {
     failure.exit_code = trouble.exit_code;
     failure.count = trouble.count;
     failure.likely.clone_from(&trouble.likely);
-    if let Some(container) = &trouble.container
-        && trouble.exit_code.is_some()
-    {
+    let has_run = trouble.exit_code.is_some() || trouble.cause == Cause::DependencyFailed;
+    if let Some(container) = trouble.container.as_ref().filter(|_| has_run) {
         failure.last_lines =
             logs::last_lines(work, container, &trouble.task, LAST_LINES).await.unwrap_or_default();
     }
@@ -257,9 +311,9 @@ mod tests {
             (
                 "EssentialContainerExited",
                 "Essential container in task exited",
-                json!({"name": "web", "exitCode": 137, "reason": "OutOfMemoryError: Container killed due to memory usage"}),
+                json!({"name": "web", "exitCode": 137, "memory": "64", "reason": "OutOfMemoryError: Container killed due to memory usage"}),
                 Cause::OutOfMemory,
-                "killed: out of memory",
+                "killed: out of memory, limit 64 MiB",
             ),
             (
                 "TaskFailedToStart",
@@ -307,5 +361,48 @@ mod tests {
             ),
             None
         );
+    }
+
+    fn ended(containers: Value) -> Value {
+        json!({"taskArn": "a/1", "lastStatus": "STOPPED", "desiredStatus": "STOPPED",
+            "stopCode": "EssentialContainerExited", "stoppedReason": "Essential container in task exited",
+            "containers": containers})
+    }
+
+    #[test]
+    fn what_others_wait_for_is_to_blame() {
+        let web = |words: &str| json!({"name": "web", "exitCode": 143, "reason": format!("CannotStartContainerError: dependency graph: {words}")});
+        let failed = "failed to resolve container ordering dependency [first] for target [web] as dependency did not exit successfully.";
+        let task = ended(json!([web(failed), {"name": "first", "exitCode": 7}]));
+        let found = troubles(&task).remove(0);
+        assert_eq!((found.container.as_deref(), found.exit_code), (Some("first"), Some(7)));
+        assert_eq!(found.summary, "container first, which others wait for, failed (exit 7)");
+        let late = "container ordering dependency [first] for target [web] has timed out.";
+        let found = troubles(&ended(json!([web(late), {"name": "first", "exitCode": 137}]))).remove(0);
+        assert_eq!((found.cause, found.exit_code), (Cause::DependencyFailed, None));
+        // What it could not do itself says more.
+        let missing = "failed to resolve the container ordering dependency [first] for target [web]";
+        let first = json!({"name": "first", "reason": "CannotStartContainerError: exec: \"/nope\": no such file or directory"});
+        let found = troubles(&ended(json!([web(missing), first])));
+        assert_eq!(found.iter().map(|one| one.cause).collect::<Vec<_>>(), [Cause::CommandMissing]);
+    }
+
+    #[test]
+    fn a_task_ends_with_the_code_of_the_container_that_ended_it() {
+        for (containers, code) in [
+            (json!([{"name": "a", "exitCode": 137}, {"name": "b", "exitCode": 4}]), 4),
+            (json!([{"name": "a", "exitCode": 0}, {"name": "b", "exitCode": 143}]), 0),
+            (json!([{"name": "a", "exitCode": 137}, {"name": "b", "exitCode": 137}]), 137),
+            (json!([{"name": "aside", "exitCode": 1}, {"name": "b", "exitCode": 3}]), 3),
+            (json!([{"name": "aside", "exitCode": 0}, {"name": "b", "exitCode": 143}]), 143),
+        ] {
+            let task = ended(containers);
+            assert_eq!(exit_code(&task, |name| name != "aside"), Some(code), "{task}");
+        }
+        let stopped = json!({"stopCode": "UserInitiated",
+            "containers": [{"name": "a", "exitCode": 0}, {"name": "b", "exitCode": 143}]});
+        assert_eq!(exit_code(&stopped, |_| true), Some(143));
+        let task = ended(json!([{"name": "a", "exitCode": 137}, {"name": "b", "exitCode": 4}]));
+        assert_eq!(troubles(&task).iter().map(|one| one.exit_code).collect::<Vec<_>>(), [Some(4)]);
     }
 }

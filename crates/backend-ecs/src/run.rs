@@ -17,7 +17,7 @@ use straddle_core::{
 use crate::{
     backend::{EcsOrchestrator, Shared},
     client::last_part,
-    execute::{BY_HAND, Ran, Work, follow_run, prepared, registered},
+    execute::{Asked, BY_HAND, Ran, Work, follow_run, prepared, registered},
     names,
     objects::{self, Object},
     tags,
@@ -79,7 +79,8 @@ pub(crate) async fn run(
         Ok(task) => {
             let task = task["taskArn"].as_str().unwrap_or_default().to_owned();
             let timeout = request.timeout.or_else(|| own_timeout(&request));
-            let ran = follow_run(&work, &task, timeout, Some(request.output.clone())).await;
+            let asked = Asked { definition, timeout, output: Some(request.output.clone()) };
+            let ran = follow_run(&work, &task, &asked).await;
             if ran.is_err() {
                 // Whatever came of it, nothing of it goes on.
                 client.stop(&task, "cancelled").await?;

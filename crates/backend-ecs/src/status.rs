@@ -104,7 +104,7 @@ fn container(own: &Value) -> ContainerStatus {
 
 fn run(task: &Value) -> RunStatus {
     let is_over = task["lastStatus"] == "STOPPED";
-    let code = exit_code(task).filter(|_| is_over);
+    let code = exit_code(task, |_| true).filter(|_| is_over);
     RunStatus {
         name: last_part(task["taskArn"].as_str().unwrap_or_default()).to_owned(),
         state: match (is_over, code) {

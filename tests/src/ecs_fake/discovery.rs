@@ -19,16 +19,12 @@ pub(super) struct Discovery {
 }
 
 impl Discovery {
-    /// Returns the ids and names of services, with their tags.
-    pub(super) fn services(&self) -> impl Iterator<Item = (&String, &str, Option<&Tags>)> {
-        self.services.iter().map(|(id, service)| {
+    /// Returns the names of services, with their tags.
+    pub(super) fn services(&self) -> impl Iterator<Item = (&str, Option<&Tags>)> {
+        self.services.values().map(|service| {
             let tags = service.text("Arn").and_then(|arn| self.tags.get(arn));
-            (id, service.text("Name").unwrap_or_default(), tags)
+            (service.text("Name").unwrap_or_default(), tags)
         })
-    }
-
-    pub(super) fn remove(&mut self, id: &str) {
-        self.services.remove(id);
     }
 
     /// Returns the name of a service by its ARN, with that of its namespace.

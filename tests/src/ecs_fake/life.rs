@@ -41,6 +41,8 @@ pub(super) async fn live(shared: Arc<Shared>, id: String) {
     if was_running {
         advance(&shared, &id, Status::Deactivating);
         leave(&shared, &id).await;
+        // Names cease to stand for it before it stops.
+        tokio::time::sleep(shared.options.step).await;
     }
     advance(&shared, &id, Status::Stopping);
     match &shared.agent {

@@ -70,10 +70,6 @@ impl Logs {
     pub(super) fn groups(&self) -> impl Iterator<Item = (&String, &Tags)> {
         self.groups.iter().map(|(name, group)| (name, &group.tags))
     }
-
-    pub(super) fn remove(&mut self, name: &str) {
-        self.groups.remove(name);
-    }
 }
 
 impl Group {

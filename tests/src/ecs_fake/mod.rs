@@ -7,8 +7,6 @@
 //!
 //! What lasts minutes on AWS takes seconds here: see [`FakeOptions`]. Any call can be made to go wrong, see [`Fault`].
 
-#![expect(dead_code, reason = "what looks from outside and what runs containers follow")]
-
 mod agent;
 mod clusters;
 mod definitions;
@@ -32,6 +30,7 @@ mod targets;
 mod tasks;
 mod value;
 mod wire;
+mod witness;
 mod xml;
 
 #[cfg(test)]
@@ -50,11 +49,14 @@ use serde_json::Value;
 use straddle_core::error::{Error, ErrorKind, Result};
 use tokio::{net::TcpListener, runtime::Runtime, sync::Notify, time::Instant};
 
-pub use self::faults::{Call, Fault};
 use self::{
     agent::Agent,
     faults::Record,
     state::{Ecs, Names, World},
+};
+pub use self::{
+    faults::{Call, Fault},
+    witness::{Connect, FakeWitness},
 };
 
 /// What a fake is like.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{
-    state::{Names, World, uuid},
+    state::{Names, Tags, World, uuid},
     value::{Doc, Done, Fail, fields, object, page},
 };
 
@@ -22,17 +22,13 @@ pub(super) struct Scaling {
 
 impl Scaling {
     /// Returns the resources of scalable targets, with their tags.
-    pub(super) fn resources(&self) -> impl Iterator<Item = (&str, Option<&Map<String, Value>>)> {
+    pub(super) fn resources(&self) -> impl Iterator<Item = (&str, Tags)> {
         self.targets.values().map(|target| {
             let arn = target.text("ScalableTargetARN").unwrap_or_default();
-            (target.text("ResourceId").unwrap_or_default(), self.tags.get(arn))
+            let tags = self.tags.get(arn).into_iter().flatten();
+            let tags = tags.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+            (target.text("ResourceId").unwrap_or_default(), tags.collect())
         })
-    }
-
-    pub(super) fn forget(&mut self, resource: &str) {
-        self.targets.retain(|key, _| key.1 != resource);
-        self.policies.retain(|key, _| key.1 != resource);
-        self.actions.retain(|key, _| key.1 != resource);
     }
 }
 

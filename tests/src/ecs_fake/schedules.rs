@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    state::World,
+    state::{Tags, World},
     value::{Doc, Done, Fail, fields, object, page},
     wire::{Request, decoded},
 };
@@ -26,18 +26,15 @@ impl Schedules {
     }
 
     /// Returns the groups with their tags.
-    pub(super) fn groups(&self) -> impl Iterator<Item = (&String, &[Value])> {
+    pub(super) fn groups(&self) -> impl Iterator<Item = (&String, Tags)> {
         self.groups.iter().map(|(name, group)| {
-            let tags = group.text("Arn").and_then(|arn| self.tags.get(arn));
-            (name, tags.map(Vec::as_slice).unwrap_or_default())
+            let tags = group.text("Arn").and_then(|arn| self.tags.get(arn)).into_iter().flatten();
+            let pair = |tag: &Value| Some((tag.text("Key")?.to_owned(), tag.text("Value")?.to_owned()));
+            (name, tags.filter_map(pair).collect())
         })
     }
 
-    pub(super) fn remove(&mut self, key: &(String, String)) {
-        self.schedules.remove(key);
-    }
-
-    pub(super) fn remove_group(&mut self, name: &str) {
+    fn remove_group(&mut self, name: &str) {
         self.groups.remove(name);
         self.schedules.retain(|(group, _), _| group != name);
     }

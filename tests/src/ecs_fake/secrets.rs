@@ -84,7 +84,7 @@ impl Secrets {
         }
     }
 
-    pub(super) fn keep(&mut self, names: &Names, name: &str, value: &str, now: f64) -> String {
+    pub(super) fn keep(&mut self, names: &Names, name: &str, value: &str, now: f64) {
         let arn = names.of("secretsmanager", &format!("secret:{name}-{}", suffix()));
         let secret = self.secrets.entry(name.to_owned()).or_insert(Secret {
             arn,
@@ -97,7 +97,11 @@ impl Secrets {
         });
         secret.value = Some(value.to_owned());
         secret.deleted = None;
-        secret.arn.clone()
+    }
+
+    /// Returns the names of parameters, with their tags.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = (&String, &Tags)> {
+        self.parameters.iter().map(|(name, parameter)| (name, &parameter.tags))
     }
 
     pub(super) fn remove(&mut self, name: &str) {

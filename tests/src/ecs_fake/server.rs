@@ -85,7 +85,7 @@ async fn answer(shared: &Arc<Shared>, request: &Request) -> Option<Answer> {
     if let Some(Fault::Delay(time)) = &fault {
         tokio::time::sleep(*time).await;
     }
-    let result = carried_out(shared, &asked, fault.as_ref());
+    let result = carry_out(shared, &asked.operation, &asked.body, fault.as_ref());
     // What was not started is in the answer already.
     let fault =
         fault.filter(|fault| !(matches!(fault, Fault::Failures(..)) && asked.operation == "ecs:RunTask"));
@@ -104,25 +104,26 @@ async fn answer(shared: &Arc<Shared>, request: &Request) -> Option<Answer> {
     })
 }
 
-fn carried_out(shared: &Arc<Shared>, asked: &Asked, fault: Option<&Fault>) -> Done {
-    let (service, operation) = asked.operation.split_once(':').unwrap_or_default();
+/// Carries out an operation.
+pub(super) fn carry_out(shared: &Arc<Shared>, operation: &str, body: &Value, fault: Option<&Fault>) -> Done {
+    let (service, operation) = operation.split_once(':').unwrap_or_default();
     let mut world = shared.world();
     let result = match service {
         "ecs" => {
             if let (Some(Fault::Failures(count, reason)), "RunTask") = (fault, operation) {
                 world.failing = Some((*count, reason.clone()));
             }
-            super::operations::ecs(shared, &mut world, operation, &asked.body)
+            super::operations::ecs(shared, &mut world, operation, body)
         }
-        "logs" => super::logs::answer(&mut world, operation, &asked.body),
-        "secretsmanager" => super::secrets::manager(&mut world, operation, &asked.body),
-        "ssm" => super::secrets::parameters(&mut world, operation, &asked.body),
-        "elasticloadbalancing" => super::targets::answer(shared, &mut world, operation, &asked.body),
-        "application-autoscaling" => super::scaling::answer(&mut world, operation, &asked.body),
-        "scheduler" => super::schedules::answer(&mut world, operation, &asked.body),
-        "servicediscovery" => super::discovery::answer(&mut world, operation, &asked.body),
+        "logs" => super::logs::answer(&mut world, operation, body),
+        "secretsmanager" => super::secrets::manager(&mut world, operation, body),
+        "ssm" => super::secrets::parameters(&mut world, operation, body),
+        "elasticloadbalancing" => super::targets::answer(shared, &mut world, operation, body),
+        "application-autoscaling" => super::scaling::answer(&mut world, operation, body),
+        "scheduler" => super::schedules::answer(&mut world, operation, body),
+        "servicediscovery" => super::discovery::answer(&mut world, operation, body),
         "sts" => super::identity::answer(&world, operation),
-        _ => Err(Fail::gap(&asked.operation)),
+        _ => Err(Fail::gap(&format!("{service}:{operation}"))),
     };
     shared.bear(&mut world);
     drop(world);

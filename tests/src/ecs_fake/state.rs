@@ -319,6 +319,11 @@ impl Ecs {
         millis_to_seconds(self.clock.now().as_millisecond())
     }
 
+    /// Returns the time in milliseconds.
+    pub(super) fn millis(&self) -> i64 {
+        self.clock.now().as_millisecond()
+    }
+
     /// Returns the name of a cluster by its name or ARN, or of the default one.
     pub(super) fn cluster(&self, body: &Value) -> Done<String> {
         let asked = body.text("cluster").unwrap_or("default");

@@ -17,7 +17,7 @@ use straddle_core::{
 
 pub(crate) use self::{
     service::registered,
-    task::{BY_HAND, Ran, Sink, follow_run, prepared, started_by},
+    task::{Asked, BY_HAND, Ran, Sink, follow_run, prepared, started_by},
 };
 use crate::{
     backend::Shared,

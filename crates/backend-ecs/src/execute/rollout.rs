@@ -1,6 +1,9 @@
 //! Following a deployment to its end, by its id, and telling early that it will not get there.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures_util::try_join;
 use serde_json::{Value, json};
@@ -115,6 +118,8 @@ async fn given_up(work: &Work<'_>, seen: &Seen, why: String) -> Error {
 pub(super) struct Seen {
     /// Troubles by the ARN of the task: each counts once.
     troubles: BTreeMap<String, Vec<Trouble>>,
+    /// Tasks that are over, which nothing more becomes of.
+    over: BTreeSet<String>,
 }
 
 impl Seen {
@@ -148,6 +153,8 @@ impl Seen {
 struct Sight {
     service: Option<Value>,
     running: Vec<Value>,
+    /// How many tasks are on their way out.
+    stopping: usize,
 }
 
 /// What a look comes to.
@@ -166,8 +173,13 @@ impl Sight {
         let of = |desired| client.tasks_of(json!({"serviceName": goal.name}), desired);
         let (service, running, stopped) =
             try_join!(client.service(&goal.name), of("RUNNING"), of("STOPPED"))?;
-        let fresh: Vec<String> = stopped.into_iter().filter(|arn| !seen.troubles.contains_key(arn)).collect();
+        let fresh: Vec<String> = stopped.into_iter().filter(|arn| !seen.over.contains(arn)).collect();
         let (running, stopped) = try_join!(client.tasks(&running), client.tasks(&fresh))?;
+        let is_over = |task: &&Value| task["lastStatus"] == "STOPPED";
+        seen.over.extend(
+            stopped.iter().filter(is_over).filter_map(|task| task["taskArn"].as_str().map(str::to_owned)),
+        );
+        let stopping = stopped.iter().filter(|task| !is_over(task)).count();
         for task in stopped.iter().chain(&running) {
             let arn = task["taskArn"].as_str().unwrap_or_default();
             if task["taskDefinitionArn"] != goal.arn.as_str() || !is_of(task, goal) {
@@ -178,7 +190,7 @@ impl Sight {
                 seen.troubles.insert(arn.to_owned(), found);
             }
         }
-        Ok(Self { service, running })
+        Ok(Self { service, running, stopping })
     }
 
     fn counts(&self) -> (u64, u64, u64) {
@@ -227,14 +239,15 @@ impl Sight {
         let is_complete =
             primary.is_none_or(|one| matches!(one["rolloutState"].as_str(), None | Some("COMPLETED")));
         let is_whole = running == desired && pending == 0 && self.healthy(goal) >= desired;
-        // A completed deployment may be told before its tasks have begun.
+        let is_whole = is_whole && self.stopping == 0;
+        // A completed deployment may be told before its tasks have begun, and before those are gone that it replaces.
         if is_primary && is_alone && is_complete && is_whole { Verdict::Done } else { Verdict::Under }
     }
 
     /// Returns what may not stay the same for ever.
     fn state(&self) -> String {
         let states: Vec<&str> = self.running.iter().filter_map(|task| task["lastStatus"].as_str()).collect();
-        format!("{:?} {states:?}", self.counts())
+        format!("{:?} {states:?} {}", self.counts(), self.stopping)
     }
 
     fn words(&self) -> String {

@@ -57,6 +57,12 @@ pub(super) async fn deploy(work: &Work<'_>, step: &ServiceStep, plan: &Fingerpri
         return Err(Error::new(ErrorKind::Conflict, message));
     }
     let arn = definition(work, step).await?;
+    // A step that is carried out again finds what it made; anything else somebody made meanwhile.
+    if let Some(before) = before.as_ref().filter(|_| step.is_new)
+        && before["taskDefinition"] != arn.as_str()
+    {
+        return Err(made_meanwhile(step));
+    }
     let service = filled(&step.service, &refs);
     let is_same = before.as_ref().is_some_and(|before| before["taskDefinition"] == arn.as_str());
     let made = match &before {
@@ -117,6 +123,11 @@ fn deployed(step: &ServiceStep, service: &Value, arn: &str) -> Vec<(&'static str
     all
 }
 
+fn made_meanwhile(step: &ServiceStep) -> Error {
+    let message = format!("somebody else made the service {} meanwhile", step.native);
+    Error::new(ErrorKind::Stale, message).with_help("run the same command again")
+}
+
 async fn create(
     work: &Work<'_>,
     step: &ServiceStep,
@@ -148,8 +159,8 @@ async fn create(
             }
             Err(error) if error.message().contains("not idempotent") => {
                 let found = client.service(&step.native).await?;
-                let found = found.filter(|found| tags::is_ours(found, work.scope));
-                return found.ok_or(error);
+                let found = found.filter(|found| tags::is_ours(found, work.scope)).ok_or(error)?;
+                return if found["taskDefinition"] == arn { Ok(found) } else { Err(made_meanwhile(step)) };
             }
             other => return other,
         }

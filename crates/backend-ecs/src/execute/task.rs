@@ -53,7 +53,8 @@ pub(super) async fn run_step(work: &Work<'_>, step: &TaskStep) -> Result<String>
         let token = content_hash(&json!([arn, attempt, work.name]));
         document["clientToken"] = json!(token.get(..60).unwrap_or(&token));
         let task = begun(work, &document, &arn, attempt).await?;
-        let one = follow_run(work, &task, timeout, None).await?;
+        let asked = Asked { definition: &step.definition, timeout, output: None };
+        let one = follow_run(work, &task, &asked).await?;
         let is_good = one.failure.is_none();
         ran = Some(one);
         if is_good {
@@ -109,14 +110,35 @@ pub(crate) fn prepared(run: &Value, arn: &str, scope: &Scope) -> Value {
     document
 }
 
+/// What is asked of a run beside its task definition.
+pub(crate) struct Asked<'a> {
+    pub(crate) definition: &'a Value,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) output: Option<Sink>,
+}
+
+impl Asked<'_> {
+    fn is_essential(&self, container: &str) -> bool {
+        let mut all = self.definition["containerDefinitions"].as_array().into_iter().flatten();
+        all.any(|one| one["name"] == container && one["essential"] != false)
+    }
+
+    /// Returns the exit code of the one essential container that has ended, where the others have not.
+    fn first_code(&self, task: &Value) -> Option<i64> {
+        let mut ended = explain::containers(task).filter(|one| {
+            one["exitCode"].is_i64() && self.is_essential(one["name"].as_str().unwrap_or_default())
+        });
+        let code = ended.next()?["exitCode"].as_i64();
+        code.filter(|_| ended.next().is_none())
+    }
+}
+
 /// Follows a run to its end.
-pub(crate) async fn follow_run(
-    work: &Work<'_>,
-    arn: &str,
-    timeout: Option<Duration>,
-    output: Option<Sink>,
-) -> Result<Ran> {
+pub(crate) async fn follow_run(work: &Work<'_>, arn: &str, asked: &Asked<'_>) -> Result<Ran> {
     let client = work.client();
+    let Asked { definition: _, timeout, output } = asked;
+    let (timeout, output) = (*timeout, output.as_ref());
+    let mut first = None;
     let began = work.clock().monotonic();
     let mut pause = PAUSES.0;
     let mut reader = logs::Reader::of_task(work.shared, work.scope, work.name, last_part(arn));
@@ -134,18 +156,20 @@ pub(crate) async fn follow_run(
             work.pause(pause).await?;
             continue;
         };
-        if let Some(output) = &output {
+        if let Some(output) = output {
             reader.with_containers(explain::containers(&task).filter_map(|one| one["name"].as_str()));
             reader.hand_on(output).await?;
         }
         let state = task["lastStatus"].as_str().unwrap_or_default().to_owned();
         if state == "STOPPED" {
-            if let Some(output) = &output {
+            if let Some(output) = output {
                 // What was written last is on its way to CloudWatch Logs.
                 reader.rest(work, output).await?;
             }
-            return ended(work, &task).await;
+            let code = first.or_else(|| explain::exit_code(&task, |name| asked.is_essential(name)));
+            return ended(work, &task, code).await;
         }
+        first = first.or_else(|| asked.first_code(&task));
         if state != last {
             work.progress(state.to_lowercase());
             last = state;
@@ -164,9 +188,11 @@ pub(crate) async fn follow_run(
     }
 }
 
-async fn ended(work: &Work<'_>, task: &Value) -> Result<Ran> {
-    let exit_code = explain::exit_code(task);
-    let trouble = explain::troubles(task).into_iter().next();
+async fn ended(work: &Work<'_>, task: &Value, exit_code: Option<i64>) -> Result<Ran> {
+    let mut troubles = explain::troubles(task);
+    // The one that the code is of, else the worst.
+    let own = troubles.iter().position(|one| one.exit_code == exit_code).unwrap_or_default();
+    let trouble = (own < troubles.len()).then(|| troubles.swap_remove(own));
     let failure = match (exit_code, trouble) {
         (Some(0), _) => None,
         (_, Some(trouble)) => Some(explain::failure(work, &trouble).await),

@@ -108,10 +108,6 @@ fn container(definition: &Value, container: &Value, network: &str) -> Done<()> {
             demand!(is_in, "healthCheck.{key} must be between {from} and {to}.");
         }
     }
-    for key in ["startTimeout", "stopTimeout"] {
-        let is_in = container.number(key).is_none_or(|value| (2..=120).contains(&value));
-        demand!(is_in, "{key} of container '{name}' must be between 2 and 120 seconds.");
-    }
     if let Some(policy) = container.given("restartPolicy") {
         let period = policy.number("restartAttemptPeriod");
         demand!(
@@ -367,6 +363,10 @@ pub(super) fn fargate(definition: &Value) -> Done<()> {
 
 fn fargate_container(definition: &Value, container: &Value) -> Done<()> {
     demand!(!container.flag("privileged"), "Fargate does not support privileged containers.");
+    for key in ["startTimeout", "stopTimeout"] {
+        let is_in = container.number(key).is_none_or(|value| (2..=120).contains(&value));
+        demand!(is_in, "Fargate has {key} between 2 and 120 seconds.");
+    }
     for key in ["dnsServers", "dnsSearchDomains", "extraHosts", "links", "dockerSecurityOptions"] {
         demand!(container.list(key).is_empty(), "Fargate does not support {key}.");
     }

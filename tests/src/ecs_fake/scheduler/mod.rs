@@ -97,11 +97,9 @@ fn drain(world: &mut World, key: &Key) {
         }
         return;
     }
-    for id in ids {
-        if let Some(task) = world.ecs.tasks.get_mut(&id).filter(|task| !task.is_to_stop()) {
-            task.stop("ServiceSchedulerInitiated", reason);
-        }
-    }
+    let open: Vec<String> =
+        ids.into_iter().filter(|id| world.ecs.tasks.get(id).is_some_and(|task| !task.is_to_stop())).collect();
+    stop(world, key, &open, reason);
 }
 
 /// Does what was asked of a service deployment meanwhile.

@@ -100,6 +100,11 @@ impl Balancing {
         })
     }
 
+    /// Returns the ARNs of rules, with their tags.
+    pub(super) fn rule_tags(&self) -> impl Iterator<Item = (&String, Option<&Tags>)> {
+        self.rules.keys().map(|arn| (arn, self.tags.get(arn)))
+    }
+
     /// Returns whether a listener sends something to a group.
     pub(super) fn is_attached(&self, group: &str) -> bool {
         let defaults = self.listeners.values().map(|listener| listener.document.list("DefaultActions"));
@@ -202,10 +207,9 @@ impl Balancing {
         self.names.of("elasticloadbalancing", rest)
     }
 
-    /// Removes a group; `false` where it is not there.
-    pub(super) fn remove_group(&mut self, arn: &str) -> bool {
+    fn remove_group(&mut self, arn: &str) {
         self.tags.remove(arn);
-        self.groups.remove(arn).is_some()
+        self.groups.remove(arn);
     }
 }
 

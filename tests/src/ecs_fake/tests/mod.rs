@@ -2,9 +2,11 @@
 
 mod calls;
 mod client;
+mod containers;
 mod definitions;
 mod logs;
 mod rollouts;
 mod services;
 mod store;
 mod tasks;
+mod traffic;
