@@ -14,7 +14,10 @@ const SETTINGS: &[Setting] = &[
     Setting::text("compute", "what runs the tasks: fargate, ec2, external or managed_instances"),
     Setting::text("execution_role", "the role with which ECS pulls images, reads secrets and writes logs"),
     Setting::text("infrastructure_role", "the role with which ECS manages volumes and moves traffic"),
-    Setting::switch("lease", "whether a second `up` at the same time is refused"),
+    Setting::switch(
+        "lease",
+        "whether one command at a time is seen to by a parameter of Parameter Store; true",
+    ),
     Setting::text("listener", "the listener of a load balancer that rules are added to, by its ARN"),
     Setting::number("log_retention", "how many days output is kept"),
     Setting::text("namespace", "the Cloud Map namespace in which services find each other"),
@@ -101,7 +104,7 @@ fn config(settings: &Settings) -> Result<EcsConfig> {
         namespace: text("namespace"),
         // What is no number was refused where it was read.
         log_retention: settings.get("log_retention").and_then(|days| days.parse().ok()),
-        lease: settings.switch("lease").unwrap_or_default(),
+        lease: settings.switch("lease").unwrap_or(EcsConfig::default().lease),
     };
     config.check()?;
     Ok(config)
@@ -138,7 +141,7 @@ mod tests {
         ]))
         .unwrap();
         assert_eq!(config.subnets, ["subnet-1", "subnet-2"]);
-        assert!(config.public_ip && !config.lease);
+        assert!(config.public_ip && config.lease);
         assert_eq!(config.log_retention, Some(30));
     }
 

@@ -56,7 +56,7 @@ pub fn patiently<T>(call: impl Fn() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
-fn connect(base: &str) -> io::Result<TcpStream> {
+pub fn connect(base: &str) -> io::Result<TcpStream> {
     let wrong = || io::Error::new(io::ErrorKind::InvalidInput, format!("`{base}` is not an address"));
     let (_, authority) = base.split_once("://").ok_or_else(wrong)?;
     let (host, port) = authority.trim_end_matches('/').rsplit_once(':').ok_or_else(wrong)?;

@@ -25,6 +25,7 @@ usage: shop ROLE
   store            port 9000; keeps its data in DATA (/data)
   migrate          prepares the store at DATABASE_URL, once
   check PORT PATH  asks this container; exit code 0 if the answer is below 400
+  check PORT       connects to this container; exit code 0 if somebody listens
 ";
 
 fn main() -> ExitCode {
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         ["store"] => store::run(),
         ["migrate"] => migrate::run(),
         ["check", port, path] => check(port, path),
+        ["check", port] => client::connect(&format!("tcp://127.0.0.1:{port}")).map(drop),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, USAGE)),
     };
     match result {
