@@ -14,5 +14,7 @@ mod lease;
 mod scaling;
 #[path = "ecs_objects/schedules.rs"]
 mod schedules;
+#[path = "ecs_objects/shifting.rs"]
+mod shifting;
 #[path = "ecs_objects/stage.rs"]
 mod stage;

@@ -14,10 +14,10 @@ pub(crate) fn capability(config: &EcsConfig) -> Capability {
     };
     Capability::default()
         .with_note(Feature::Autoscale, Engine, "Application Auto Scaling")
-        .with_note(Feature::BlueGreen, Provider::None, "rendered only, so far")
-        .with_note(Feature::Canary, Provider::None, "rendered only, so far")
+        .with_note(Feature::BlueGreen, Engine, "in a load balancer, or through Service Connect")
+        .with_note(Feature::Canary, Engine, "in a load balancer, or through Service Connect")
         .with_note(Feature::Discovery, Engine, "Service Connect, and names in Cloud Map")
-        .with_note(Feature::Linear, Provider::None, "rendered only, so far")
+        .with_note(Feature::Linear, Engine, "in a load balancer, or through Service Connect")
         .with_note(Feature::Schedule, Engine, "EventBridge Scheduler")
         .with_note(Feature::Lease, holds, how)
         .with_note(Feature::ConfigFiles, Provider::None, "put them into the image")
