@@ -6,6 +6,8 @@
 
 #[path = "ecs_objects/balancing.rs"]
 mod balancing;
+#[path = "ecs_objects/convergence.rs"]
+mod convergence;
 #[path = "ecs_objects/discovery.rs"]
 mod discovery;
 #[path = "ecs_objects/lease.rs"]
@@ -18,3 +20,5 @@ mod schedules;
 mod shifting;
 #[path = "ecs_objects/stage.rs"]
 mod stage;
+#[path = "ecs_objects/stored.rs"]
+mod stored;
