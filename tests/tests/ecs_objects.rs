@@ -6,6 +6,8 @@
 
 #[path = "ecs_objects/balancing.rs"]
 mod balancing;
+#[path = "ecs_objects/budget.rs"]
+mod budget;
 #[path = "ecs_objects/convergence.rs"]
 mod convergence;
 #[path = "ecs_objects/discovery.rs"]

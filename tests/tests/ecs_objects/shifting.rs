@@ -49,7 +49,6 @@ fn weights(pairs: [(&str, i64); 2]) -> BTreeMap<String, i64> {
     pairs.map(|(name, weight)| (name.to_owned(), weight)).into()
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn traffic_goes_from_one_target_group_to_the_other_and_stays() {
     let stage = Stage::new().await;
     stage.up(&web("shop/web:1", BLUE_GREEN)).await;
@@ -65,7 +64,6 @@ async fn traffic_goes_from_one_target_group_to_the_other_and_stays() {
     assert_eq!((stage.rules().await.len(), stage.groups().await.len()), (0, 0));
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_that_fails_goes_back_by_itself() {
     let stage = Stage::new().await;
     stage.up(&web("shop/web:1", BLUE_GREEN)).await;
@@ -80,7 +78,6 @@ async fn a_deployment_that_fails_goes_back_by_itself() {
     stage.demand_published();
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn one_that_somebody_stops_has_failed() {
     let stage = Stage::new().await;
     stage.up(&web("shop/web:1", BLUE_GREEN)).await;
@@ -103,7 +100,6 @@ async fn one_that_somebody_stops_has_failed() {
     assert_eq!(stage.image().await, "shop/web:1");
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn shares_grow_by_steps_and_through_service_connect() {
     let stage = Stage::new().await;
     let linear = "strategy: linear, step: 50%, step_bake: 1m, bake: 0s";
@@ -133,4 +129,15 @@ async fn shares_grow_by_steps_and_through_service_connect() {
     other.up(&connected("shop/web:1")).await;
     other.up(&connected("shop/web:2")).await;
     assert_eq!(other.deployment().await["status"], "SUCCESSFUL");
+}
+
+/// Each has a fake of its own, and they wait most of their time: side by side.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_moves_traffic() {
+    tokio::join!(
+        traffic_goes_from_one_target_group_to_the_other_and_stays(),
+        a_deployment_that_fails_goes_back_by_itself(),
+        one_that_somebody_stops_has_failed(),
+        shares_grow_by_steps_and_through_service_connect()
+    );
 }
