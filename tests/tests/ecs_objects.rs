@@ -6,6 +6,10 @@
 
 #[path = "ecs_objects/balancing.rs"]
 mod balancing;
+#[path = "ecs_objects/budget.rs"]
+mod budget;
+#[path = "ecs_objects/convergence.rs"]
+mod convergence;
 #[path = "ecs_objects/discovery.rs"]
 mod discovery;
 #[path = "ecs_objects/lease.rs"]
@@ -14,5 +18,9 @@ mod lease;
 mod scaling;
 #[path = "ecs_objects/schedules.rs"]
 mod schedules;
+#[path = "ecs_objects/shifting.rs"]
+mod shifting;
 #[path = "ecs_objects/stage.rs"]
 mod stage;
+#[path = "ecs_objects/stored.rs"]
+mod stored;

@@ -5,21 +5,34 @@ use straddle_core::capability::{Capability, Feature, Provider};
 use crate::EcsConfig;
 
 /// Returns what is possible, and who sees to it.
+///
+/// What needs something of the target is there where the target says it.
 pub(crate) fn capability(config: &EcsConfig) -> Capability {
     use Provider::{Engine, WhileWatching};
-    let (holds, how) = if config.lease {
-        (Engine, "a parameter in Parameter Store")
-    } else {
-        (Provider::None, "switched off; what a plan was made from is read again before each change")
+    const SHIFTS: &str = "in a load balancer, or through Service Connect";
+    const NO_SHIFTS: &str = "set `listener` and `infrastructure_role` of the target, or `namespace`";
+    let given = |is_given: bool, how: &'static str, fix: &'static str| {
+        if is_given { (Engine, how) } else { (Provider::None, fix) }
     };
+    let names = config.namespace.is_some();
+    let shifts =
+        given(names || config.listener.is_some() && config.infrastructure_role.is_some(), SHIFTS, NO_SHIFTS);
+    let discovery = given(names, "Service Connect, and names in Cloud Map", "set `namespace` of the target");
+    let schedule =
+        given(config.schedule_role.is_some(), "EventBridge Scheduler", "set `schedule_role` of the target");
+    let lease = given(
+        config.lease,
+        "a parameter in Parameter Store",
+        "switched off; what a plan was made from is read again before each change",
+    );
     Capability::default()
         .with_note(Feature::Autoscale, Engine, "Application Auto Scaling")
-        .with_note(Feature::BlueGreen, Provider::None, "rendered only, so far")
-        .with_note(Feature::Canary, Provider::None, "rendered only, so far")
-        .with_note(Feature::Discovery, Engine, "Service Connect, and names in Cloud Map")
-        .with_note(Feature::Linear, Provider::None, "rendered only, so far")
-        .with_note(Feature::Schedule, Engine, "EventBridge Scheduler")
-        .with_note(Feature::Lease, holds, how)
+        .with_note(Feature::BlueGreen, shifts.0, shifts.1)
+        .with_note(Feature::Canary, shifts.0, shifts.1)
+        .with_note(Feature::Discovery, discovery.0, discovery.1)
+        .with_note(Feature::Linear, shifts.0, shifts.1)
+        .with_note(Feature::Schedule, schedule.0, schedule.1)
+        .with_note(Feature::Lease, lease.0, lease.1)
         .with_note(Feature::ConfigFiles, Provider::None, "put them into the image")
         .with_note(Feature::CrashRestart, Engine, "a new task, or in place with `restart`")
         .with_note(Feature::Daemon, Engine, "on instances of your own")

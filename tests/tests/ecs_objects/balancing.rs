@@ -23,7 +23,6 @@ fn condition(rule: &Value, field: &str) -> Vec<String> {
         .collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_rule_and_its_target_group_come_change_and_go() {
     let stage = Stage::new().await;
     stage.up(&web(EXPOSED)).await;
@@ -70,7 +69,6 @@ async fn a_rule_and_its_target_group_come_change_and_go() {
     assert_eq!((stage.rules().await.len(), stage.groups().await.len()), (0, 0));
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn what_others_have_is_a_conflict_and_stays() {
     let stage = Stage::new().await;
     let group =
@@ -101,7 +99,6 @@ async fn what_others_have_is_a_conflict_and_stays() {
     assert_eq!(condition(&stage.rules().await[0], "host-header"), ["other.example.com"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn calls_for_the_listener_do_not_grow_with_the_services() {
     let stage = Stage::new().await;
     for services in [1, 5] {
@@ -124,4 +121,14 @@ async fn calls_for_the_listener_do_not_grow_with_the_services() {
         ];
         assert_eq!(calls, wanted, "for {services} services");
     }
+}
+
+/// Each has a fake of its own, and they wait most of their time: side by side.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_in_front_of_services() {
+    tokio::join!(
+        a_rule_and_its_target_group_come_change_and_go(),
+        what_others_have_is_a_conflict_and_stays(),
+        calls_for_the_listener_do_not_grow_with_the_services()
+    );
 }

@@ -30,7 +30,6 @@ impl Stage {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_name_comes_and_goes() {
     let stage = Stage::with(named).await;
     stage.up(STORE).await;
@@ -57,7 +56,6 @@ async fn a_name_comes_and_goes() {
     assert_eq!(stage.names().await.len(), 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_name_of_others_is_a_conflict_and_stays() {
     let stage = Stage::with(named).await;
     let all = stage.call("servicediscovery", "ListNamespaces", json!({})).await;
@@ -71,7 +69,6 @@ async fn a_name_of_others_is_a_conflict_and_stays() {
     assert_eq!(stage.names().await[0]["Description"], "mine");
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_service_may_have_its_name_in_another_namespace() {
     let stage = Stage::new().await;
     let own =
@@ -85,7 +82,6 @@ async fn a_service_may_have_its_name_in_another_namespace() {
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn secrets_are_looked_up_by_their_names() {
     let stage = Stage::new().await;
     let secret = json!({"Name": "shop/db", "SecretString": "{}"});
@@ -99,4 +95,15 @@ async fn secrets_are_looked_up_by_their_names() {
     assert!(text.contains(&format!("{}:password::", secret["ARN"].as_str().unwrap())), "{text}");
     assert_eq!(stage.fake.calls()["secretsmanager:ListSecrets"], 1);
     assert!(!stage.fake.calls().contains_key("secretsmanager:GetSecretValue"));
+}
+
+/// Each has a fake of its own, and they wait most of their time: side by side.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_and_what_is_looked_up_by_name() {
+    tokio::join!(
+        a_name_comes_and_goes(),
+        a_name_of_others_is_a_conflict_and_stays(),
+        a_service_may_have_its_name_in_another_namespace(),
+        secrets_are_looked_up_by_their_names()
+    );
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use straddle_core::{
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     error::ErrorKind,
     orchestrator::{Holder, Orchestrator},
 };
@@ -19,8 +19,7 @@ fn holder(name: &str) -> Holder {
 /// Returns the value of a lease of somebody on another machine, which ends in some seconds.
 fn of_others(name: &str, left: i64) -> String {
     let holder = Holder { machine: "elsewhere".to_owned(), ..holder(name) };
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    json!({"holder": holder, "until": i64::try_from(now).unwrap() + left}).to_string()
+    json!({"holder": holder, "until": SystemClock::new().now().as_second() + left}).to_string()
 }
 
 impl Stage {

@@ -39,7 +39,6 @@ impl Stage {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn the_number_of_tasks_is_left_to_what_moves_it() {
     let stage = Stage::new().await;
     stage.up(&web("replicas: 5")).await;
@@ -95,7 +94,6 @@ async fn the_number_of_tasks_is_left_to_what_moves_it() {
     assert_eq!((stage.targets().await.len(), stage.policies().await.len()), (0, 0));
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn scaling_of_others_is_left_alone() {
     let stage = Stage::new().await;
     stage.up(&web("replicas: 3")).await;
@@ -112,7 +110,6 @@ async fn scaling_of_others_is_left_alone() {
     assert_eq!(stage.targets().await.len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn calls_about_scaling_do_not_grow_with_the_services() {
     let stage = Stage::new().await;
     for services in [1, 4] {
@@ -127,4 +124,14 @@ async fn calls_about_scaling_do_not_grow_with_the_services() {
             [("DescribeScalableTargets", 1), ("DescribeScalingPolicies", 1), ("DescribeScheduledActions", 1)];
         assert_eq!(calls, wanted, "for {services} services");
     }
+}
+
+/// Each has a fake of its own, and they wait most of their time: side by side.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_moves_the_number_of_tasks() {
+    tokio::join!(
+        the_number_of_tasks_is_left_to_what_moves_it(),
+        scaling_of_others_is_left_alone(),
+        calls_about_scaling_do_not_grow_with_the_services()
+    );
 }

@@ -32,7 +32,6 @@ impl Stage {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_schedule_comes_changes_and_goes() {
     let stage = Stage::new().await;
     stage.up(&report(NIGHTLY)).await;
@@ -78,7 +77,6 @@ async fn a_schedule_comes_changes_and_goes() {
     assert_eq!(stage.schedules().await, [""; 0]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn a_group_of_others_is_a_conflict_and_stays() {
     let stage = Stage::new().await;
     stage.call("scheduler", "CreateScheduleGroup", json!({"Name": "shop"})).await;
@@ -95,7 +93,6 @@ async fn a_group_of_others_is_a_conflict_and_stays() {
     assert_eq!(stage.schedule("shop-report").await, before);
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn calls_about_schedules_do_not_grow_with_their_number() {
     let stage = Stage::new().await;
     stage.up(&report("command: [once]")).await;
@@ -106,4 +103,14 @@ async fn calls_about_schedules_do_not_grow_with_their_number() {
         let wanted = [("GetScheduleGroup", 1), ("ListSchedules", 1), ("ListTagsForResource", 1)];
         assert_eq!(stage.scheduler_calls(), wanted.map(|(name, count)| (name.to_owned(), count)), "{tasks}");
     }
+}
+
+/// Each has a fake of its own, and they wait most of their time: side by side.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_by_the_clock() {
+    tokio::join!(
+        a_schedule_comes_changes_and_goes(),
+        a_group_of_others_is_a_conflict_and_stays(),
+        calls_about_schedules_do_not_grow_with_their_number()
+    );
 }

@@ -211,3 +211,15 @@ pub(crate) fn app(text: &str) -> App {
     let spec: AppSpec = spec::from_yaml(&format!("app: shop\n{text}")).unwrap();
     spec.check().unwrap()
 }
+
+/// An application that has everything that stands around services and tasks.
+pub(crate) const WHOLE: &str = r#"services:
+  web:
+    image: shop/web:1
+    ports: [{name: http, port: 8080}]
+    health: {http: /healthz, port: http}
+    expose: [{port: http, host: shop.example.com, prefix: /api}]
+    autoscale: {min: 1, max: 4, cpu: 60%, schedules: [{cron: "0 8 * * *", min: 2}]}
+tasks:
+  report: {image: shop/report:1, env: {WEB: "${service.web.host}"}, schedule: {cron: "0 3 * * *"}}
+"#;

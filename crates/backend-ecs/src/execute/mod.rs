@@ -3,6 +3,7 @@
 mod removal;
 mod rollout;
 mod service;
+mod shifting;
 mod task;
 
 use serde_json::Value;

@@ -12,7 +12,10 @@ use straddle_core::{
     failure::{Cause, Failure},
 };
 
-use super::Work;
+use super::{
+    Work,
+    shifting::{Course, Shift, Watch},
+};
 use crate::{
     client::number_of,
     explain::{self, Trouble},
@@ -31,6 +34,8 @@ const DEADLINE: Duration = Duration::from_secs(600);
 /// What is followed: a deployment of a service.
 #[derive(Clone, Debug)]
 pub(super) struct Goal {
+    /// What tells of its stages, where traffic moves.
+    watch: Option<Watch>,
     name: String,
     /// The id of the deployment, where one was begun.
     deployment: Option<String>,
@@ -46,6 +51,7 @@ impl Goal {
         let id = primary.and_then(|one| one["id"].as_str()).map(str::to_owned);
         let deadline = tags::of(service, tags::DEADLINE).and_then(|text| text.parse().ok());
         Self {
+            watch: primary.filter(|_| is_new).and_then(|primary| Watch::of(service, primary)),
             name: service["serviceName"].as_str().unwrap_or_default().to_owned(),
             deployment: id.filter(|_| is_new),
             arn: arn.to_owned(),
@@ -68,9 +74,14 @@ pub(super) async fn follow(work: &Work<'_>, goal: &Goal) -> Result<String> {
     let mut last = String::new();
     let mut since = work.clock().monotonic();
     let mut pause = PAUSES.0;
+    let mut watch = goal.watch.clone();
     loop {
         let sight = Sight::read(work, goal, &mut seen).await?;
-        match sight.judge(goal, &seen) {
+        let shift = match &mut watch {
+            Some(watch) => watch.look(work.client()).await?,
+            None => Shift::default(),
+        };
+        match sight.judge(goal, &seen).along(&shift) {
             Verdict::Done => return Ok(sight.words()),
             Verdict::Failed(trouble) => {
                 return Err(Error::rollout(explain::failure(work, &trouble).await));
@@ -90,9 +101,14 @@ pub(super) async fn follow(work: &Work<'_>, goal: &Goal) -> Result<String> {
             }
             Verdict::Under => {}
         }
-        let state = sight.state();
+        let words = shift.words();
+        let state = format!("{} {words:?}", sight.state());
+        if shift.bides() {
+            since = work.clock().monotonic();
+        }
         if state != last {
-            work.progress(sight.words());
+            let words = words.map(|words| format!(", {words}")).unwrap_or_default();
+            work.progress(format!("{}{words}", sight.words()));
             last = state;
             since = work.clock().monotonic();
             pause = PAUSES.0;
@@ -165,6 +181,19 @@ enum Verdict {
     GivenUp(String),
     Overtaken,
     Under,
+}
+
+impl Verdict {
+    /// Returns what it comes to where ECS moves traffic, which it ends by itself.
+    fn along(self, shift: &Shift) -> Self {
+        match (shift.course(), self) {
+            (_, own @ (Self::Failed(_) | Self::Gone)) => own,
+            (Course::Failed(_), own @ Self::Overtaken) => own,
+            (Course::Failed(why), _) => Self::GivenUp(why),
+            (Course::Return, _) | (Course::Onward, Self::Done) => Self::Under,
+            (_, own) => own,
+        }
+    }
 }
 
 impl Sight {

@@ -14,6 +14,7 @@ use straddle_core::{
 use super::{
     Work, filled, removal,
     rollout::{self, Goal},
+    shifting,
 };
 use crate::{
     client::number_of,
@@ -245,6 +246,22 @@ async fn settled(work: &Work<'_>, step: &ServiceStep, made: &Value, arn: &str) -
     client.tag(arn, &[(tags::REVISIONS, kept_tag(&stay))]).await
 }
 
+/// Has ECS take a deployment back that moves traffic. Returns the service where it then is what a document asks for.
+async fn back_already(
+    work: &Work<'_>,
+    step: &ServiceStep,
+    made: &Value,
+    wanted: &Value,
+) -> Result<Option<Value>> {
+    if !shifting::moves(made) {
+        return Ok(None);
+    }
+    shifting::roll_back(work, &step.native).await?;
+    let found = work.client().service(&step.native).await?;
+    let is = |found: &Value, key: &str| wanted[key].is_null() || found[key] == wanted[key];
+    Ok(found.filter(|found| is(found, "taskDefinition") && is(found, "desiredCount")))
+}
+
 /// Puts the revision back that ran before, where the spec says so, and adds to the error what became of it.
 async fn back(
     work: &Work<'_>,
@@ -277,12 +294,15 @@ async fn back(
             {
                 document["desiredCount"] = json!(count);
             }
-            let again = client.change("UpdateService", &document).await?;
+            let (again, is_new) = match back_already(work, step, made, &document).await? {
+                Some(service) => (service, false),
+                None => (client.change("UpdateService", &document).await?, true),
+            };
             let hash = tags::of(before, tags::HASH).unwrap_or_default().to_owned();
             let mut all = vec![(tags::HASH, hash), (tags::TASK_DEFINITION, previous.to_owned())];
             all.extend(tags::of(before, SETTINGS).map(|settings| (SETTINGS, settings.to_owned())));
             client.tag(service_arn, &all).await?;
-            let is_back = rollout::follow(work, &Goal::of(&again, previous, true)).await.is_ok();
+            let is_back = rollout::follow(work, &Goal::of(&again, previous, is_new)).await.is_ok();
             let desired = again["desiredCount"].as_u64().unwrap_or_default();
             let desired = u32::try_from(desired).unwrap_or(u32::MAX);
             RolledBack { revision: number_of(previous), healthy: if is_back { desired } else { 0 }, desired }

@@ -89,17 +89,14 @@ fn name_in(arn: &str) -> &str {
     arn.split_once(":targetgroup/").map_or(arn, |(_, rest)| rest.split('/').next().unwrap_or(rest))
 }
 
+/// Reads the rules of a listener; one that is gone has none, so that what is left of an application can be removed.
 async fn rules(client: &Client, listener: &str) -> Result<Vec<Value>> {
     let ask = json!({"ListenerArn": listener});
-    let all = client.paged(BALANCING, ("DescribeRules", "Rules"), ("NextMarker", "Marker"), ask).await;
-    all.map_err(|error| {
-        let message = error.message().to_owned();
-        if message.contains("istener") && error.kind() == ErrorKind::Invalid {
-            error.with_help("is `listener` of the target right, and in this account and region?")
-        } else {
-            error
-        }
-    })
+    match client.pages(BALANCING.0, ("DescribeRules", "Rules"), ("NextMarker", "Marker"), ask).await {
+        Ok(all) => Ok(all),
+        Err(refused) if refused.code() == Some("ListenerNotFound") => Ok(Vec::new()),
+        Err(refused) => Err(refused.into_error(BALANCING.1, "elasticloadbalancing:DescribeRules")),
+    }
 }
 
 async fn groups(client: &Client, ask: Value) -> Result<Vec<Value>> {

@@ -179,8 +179,9 @@ impl Candidates {
 
 /// Returns the hash of what we made of a schedule, where nobody has changed it since.
 fn made(definition: &Value, changed: &Value) -> Option<String> {
+    let changed = changed.to_string();
     let (hash, time) = tags::of(definition, tags::SCHEDULE)?.split_once('@')?;
-    (time == changed.to_string()).then(|| hash.to_owned())
+    (time == changed).then(|| hash.to_owned())
 }
 
 /// Returns what of a schedule somebody decides. A cluster is its name, however it is written.

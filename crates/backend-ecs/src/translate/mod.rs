@@ -95,17 +95,6 @@ impl Around<'_> {
     }
 }
 
-/// Says that what a field asks for is only rendered so far.
-fn only_rendered(out: &mut Output, field: FieldPath, what: &str) {
-    let message = format!("{what} is not made by this version, only rendered");
-    out.blocked(
-        "ecs/only-rendered",
-        field,
-        message,
-        "make it of what `straddle render` shows, and leave it out of the spec",
-    );
-}
-
 /// Makes a resource of a document.
 fn resource(kind: &str, name: &str, document: &impl serde::Serialize) -> Resource {
     Resource {
@@ -214,10 +203,13 @@ fn permissions(kinds: &BTreeSet<&str>) -> Vec<String> {
             &[
                 "ecs:CreateService",
                 "ecs:DeleteService",
+                "ecs:DescribeServiceDeployments",
                 "ecs:DescribeServices",
+                "ecs:ListServiceDeployments",
                 "ecs:ListServices",
                 "ecs:ListTasks",
                 "ecs:DescribeTasks",
+                "ecs:StopServiceDeployment",
                 "ecs:UpdateService",
             ],
         ),

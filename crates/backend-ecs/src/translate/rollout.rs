@@ -162,7 +162,6 @@ fn shifting(
         RolloutStrategy::Canary => "CANARY",
     };
     native.strategy = Some(strategy.to_owned());
-    super::only_rendered(out, field.child("strategy"), "a deployment that moves traffic by weight");
     if !shifts {
         let message =
             "ECS moves traffic in a load balancer or through Service Connect, and this service has neither";
