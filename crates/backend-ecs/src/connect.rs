@@ -55,7 +55,7 @@ pub(crate) fn find<'a>(tasks: &'a Tasks, service: &'a str, name: Option<&str>) -
             .find(|task| id(task) == name)
             .ok_or_else(|| Error::not_found(format!("replica `{name}`")).with_help("see straddle status")),
         None => own
-            .filter(|task| replica(task).state == ReplicaState::Healthy)
+            .filter(|task| replica(tasks, task).state == ReplicaState::Healthy)
             .max_by(|one, other| made(one).total_cmp(&made(other)))
             .ok_or_else(|| {
                 Error::new(ErrorKind::NotFound, format!("{service} has no healthy replica"))

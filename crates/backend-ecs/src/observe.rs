@@ -156,6 +156,8 @@ pub(crate) struct Tasks {
     known: BTreeSet<String>,
     /// Services, by the names of the spec.
     pub(crate) services: BTreeMap<String, Value>,
+    /// Containers that are checked, by the ARNs of task definitions that had to be looked at.
+    checked: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// With up to so many services, the tasks of each are listed; with more, those of the cluster.
@@ -206,7 +208,45 @@ impl Tasks {
                 tasks.found.push((name.to_owned(), task));
             }
         }
+        tasks.look_at_checks(client).await?;
         Ok(tasks)
+    }
+
+    /// Reads which containers are checked of those whose health is not known: ECS tells of what is checked for the first time and of what
+    /// never is the same. Outside a rollout nobody waits for a first check, and nothing is read.
+    async fn look_at_checks(&mut self, client: &Client) -> Result<()> {
+        let is_rolling = |name: &str| {
+            let all = self.services.get(name).and_then(|service| service["deployments"].as_array());
+            all.into_iter().flatten().any(|one| one["rolloutState"] == "IN_PROGRESS")
+        };
+        let is_open = |task: &Value| {
+            task["lastStatus"] == "RUNNING"
+                && !matches!(task["healthStatus"].as_str(), Some("HEALTHY" | "UNHEALTHY"))
+        };
+        let arns: BTreeSet<&str> = self
+            .all()
+            .filter(|(name, task)| is_open(task) && is_rolling(name))
+            .filter_map(|(_, task)| task["taskDefinitionArn"].as_str())
+            .collect();
+        let calls: Vec<_> = arns.iter().map(|arn| client.definition(arn)).collect();
+        let found: Vec<Option<Value>> = stream::iter(calls).buffered(PARALLEL).try_collect().await?;
+        let checked = |definition: &Value| {
+            let all = definition["containerDefinitions"].as_array().into_iter().flatten();
+            let all = all.filter(|one| one["healthCheck"].is_object());
+            all.filter_map(|one| one["name"].as_str().map(str::to_owned)).collect()
+        };
+        let checked = arns
+            .iter()
+            .zip(&found)
+            .filter_map(|(arn, one)| Some(((*arn).to_owned(), checked(one.as_ref()?))));
+        self.checked = checked.collect();
+        Ok(())
+    }
+
+    /// Returns whether a container is known to be checked.
+    pub(crate) fn is_checked(&self, task: &Value, container: &str) -> bool {
+        let definition = task["taskDefinitionArn"].as_str().and_then(|arn| self.checked.get(arn));
+        definition.is_some_and(|names| names.contains(container))
     }
 
     /// Returns every task with the name of its service or task.

@@ -33,8 +33,19 @@ pub(crate) async fn read(shared: &Shared, scope: &Scope) -> Result<Status> {
 
 fn service_status(name: &str, service: &Value, tasks: &Tasks) -> ServiceStatus {
     let revision = revision_of(service);
-    let replicas: Vec<ReplicaStatus> =
-        tasks.of(name).filter(|task| task["desiredStatus"] != "STOPPED").map(replica).collect();
+    let desired = u32::try_from(service["desiredCount"].as_u64().unwrap_or_default()).unwrap_or(u32::MAX);
+    let (mut replicas, mut ended): (Vec<&Value>, Vec<&Value>) =
+        tasks.of(name).partition(|task| task["desiredStatus"] != "STOPPED");
+    // What ended by itself is shown until another one is in its place.
+    ended.retain(|task| {
+        matches!(task["stopCode"].as_str(), Some("EssentialContainerExited" | "TaskFailedToStart"))
+            && task["taskDefinitionArn"] == service["taskDefinition"]
+    });
+    let made = |task: &Value| task["createdAt"].as_f64().unwrap_or_default();
+    ended.sort_by(|one, other| made(other).total_cmp(&made(one)));
+    let missing = usize::try_from(desired).unwrap_or(usize::MAX).saturating_sub(replicas.len());
+    replicas.extend(ended.into_iter().take(missing));
+    let replicas: Vec<ReplicaStatus> = replicas.into_iter().map(|task| replica(tasks, task)).collect();
     let healthy = replicas
         .iter()
         .filter(|one| one.state == ReplicaState::Healthy && Some(one.revision) == revision)
@@ -42,7 +53,7 @@ fn service_status(name: &str, service: &Value, tasks: &Tasks) -> ServiceStatus {
     ServiceStatus {
         name: name.to_owned(),
         revision,
-        desired: u32::try_from(service["desiredCount"].as_u64().unwrap_or_default()).unwrap_or(u32::MAX),
+        desired,
         healthy: u32::try_from(healthy).unwrap_or(u32::MAX),
         image: tasks.of(name).find_map(|task| main_image(task, name)).unwrap_or_default(),
         replicas,
@@ -57,14 +68,15 @@ fn main_image(task: &Value, name: &str) -> Option<String> {
 }
 
 /// Reads a task as a replica.
-pub(crate) fn replica(task: &Value) -> ReplicaStatus {
-    let containers: Vec<ContainerStatus> = containers(task).map(container).collect();
+pub(crate) fn replica(tasks: &Tasks, task: &Value) -> ReplicaStatus {
+    let is_checked = |own: &Value| tasks.is_checked(task, own["name"].as_str().unwrap_or_default());
+    let containers: Vec<ContainerStatus> =
+        containers(task).map(|own| container(own, is_checked(own))).collect();
     let fails = containers.iter().any(|one| one.exit_code.is_some_and(|code| code != 0));
     let state = match (task["lastStatus"].as_str().unwrap_or_default(), task["healthStatus"].as_str()) {
         ("STOPPED", _) if fails => ReplicaState::Failed,
         ("STOPPED" | "STOPPING" | "DEPROVISIONING" | "DEACTIVATING", _) => ReplicaState::Stopped,
         ("RUNNING", Some("UNHEALTHY")) => ReplicaState::Unhealthy,
-        // A container with a check has one of three states; one without stays unknown for ever.
         ("RUNNING", _) if containers.iter().any(|one| one.health == Some(HealthState::Starting)) => {
             ReplicaState::Starting
         }
@@ -80,7 +92,7 @@ pub(crate) fn replica(task: &Value) -> ReplicaStatus {
     }
 }
 
-fn container(own: &Value) -> ContainerStatus {
+fn container(own: &Value, is_checked: bool) -> ContainerStatus {
     let state = match own["lastStatus"].as_str().unwrap_or_default() {
         "RUNNING" => ContainerState::Running,
         "STOPPED" => ContainerState::Exited,
@@ -89,7 +101,8 @@ fn container(own: &Value) -> ContainerStatus {
     let health = match own["healthStatus"].as_str() {
         Some("HEALTHY") => Some(HealthState::Healthy),
         Some("UNHEALTHY") => Some(HealthState::Unhealthy),
-        _ => None,
+        // One without a check stays unknown for ever.
+        _ => (is_checked && state == ContainerState::Running).then_some(HealthState::Starting),
     };
     let reason = own["reason"].as_str().unwrap_or_default();
     ContainerStatus {

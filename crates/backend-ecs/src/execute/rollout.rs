@@ -42,11 +42,14 @@ pub(super) struct Goal {
     /// The revision that runs in the end.
     arn: String,
     deadline: Duration,
+    /// Whether its tasks are checked by commands.
+    is_checked: bool,
 }
 
 impl Goal {
-    /// Takes the deployment that a call came to, from its answer.
-    pub(super) fn of(service: &Value, arn: &str, is_new: bool) -> Self {
+    /// Takes the deployment that a call came to, from its answer, and what its tasks are made of.
+    pub(super) fn of(service: &Value, arn: &str, is_new: bool, definition: &Value) -> Self {
+        let mut containers = definition["containerDefinitions"].as_array().into_iter().flatten();
         let primary = deployments(service).find(|one| one["status"] == "PRIMARY");
         let id = primary.and_then(|one| one["id"].as_str()).map(str::to_owned);
         let deadline = tags::of(service, tags::DEADLINE).and_then(|text| text.parse().ok());
@@ -56,6 +59,8 @@ impl Goal {
             deployment: id.filter(|_| is_new),
             arn: arn.to_owned(),
             deadline: deadline.map_or(DEADLINE, Duration::from_secs),
+            // The others do not count for the health of a task.
+            is_checked: containers.any(|one| one["essential"] != false && one["healthCheck"].is_object()),
         }
     }
 }
@@ -233,7 +238,8 @@ impl Sight {
         let fine = self.running.iter().filter(|task| {
             task["taskDefinitionArn"] == goal.arn.as_str()
                 && task["lastStatus"] == "RUNNING"
-                && task["healthStatus"] != "UNHEALTHY"
+                && (task["healthStatus"] == "HEALTHY"
+                    || !goal.is_checked && task["healthStatus"] != "UNHEALTHY")
         });
         u64::try_from(fine.count()).unwrap_or_default()
     }
@@ -275,7 +281,12 @@ impl Sight {
 
     /// Returns what may not stay the same for ever.
     fn state(&self) -> String {
-        let states: Vec<&str> = self.running.iter().filter_map(|task| task["lastStatus"].as_str()).collect();
+        let states: Vec<&str> = self
+            .running
+            .iter()
+            .flat_map(|task| [&task["lastStatus"], &task["healthStatus"]])
+            .filter_map(Value::as_str)
+            .collect();
         format!("{:?} {states:?} {}", self.counts(), self.stopping)
     }
 

@@ -74,7 +74,10 @@ pub(super) async fn deploy(work: &Work<'_>, step: &ServiceStep, plan: &Fingerpri
         let document = filled(&object.document, &refs);
         objects::make(client, &objects::Object { document, ..object.clone() }).await?;
     }
-    let goal = Goal::of(&made, &arn, step.force || !is_same);
+    // Without a spec there is only what is deployed.
+    let deployed = if step.definition.is_object() { None } else { client.definition(&arn).await? };
+    let definition = deployed.as_ref().unwrap_or(&step.definition);
+    let goal = Goal::of(&made, &arn, step.force || !is_same, definition);
     match rollout::follow(work, &goal).await {
         Ok(words) => {
             // No task uses them any more.
@@ -302,7 +305,9 @@ async fn back(
             let mut all = vec![(tags::HASH, hash), (tags::TASK_DEFINITION, previous.to_owned())];
             all.extend(tags::of(before, SETTINGS).map(|settings| (SETTINGS, settings.to_owned())));
             client.tag(service_arn, &all).await?;
-            let is_back = rollout::follow(work, &Goal::of(&again, previous, is_new)).await.is_ok();
+            let definition = client.definition(previous).await?.unwrap_or_default();
+            let goal = Goal::of(&again, previous, is_new, &definition);
+            let is_back = rollout::follow(work, &goal).await.is_ok();
             let desired = again["desiredCount"].as_u64().unwrap_or_default();
             let desired = u32::try_from(desired).unwrap_or(u32::MAX);
             RolledBack { revision: number_of(previous), healthy: if is_back { desired } else { 0 }, desired }

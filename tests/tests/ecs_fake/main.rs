@@ -1,5 +1,7 @@
 //! The whole conformance suite on ECS, as a fake of its control plane has it, with real containers.
 
+mod checks;
+
 use std::{sync::Arc, time::Duration};
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
@@ -157,13 +159,17 @@ fn except(report: &mut Report) {
     }
 }
 
+fn fake() -> Arc<Fake> {
+    let options = FakeOptions { docker: true, check_pace: PACE, settle: SETTLE, ..FakeOptions::default() };
+    Arc::new(Fake::start(options).unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ecs_on_the_fake_behaves_as_the_suite_demands() {
     let known = |id: &&str| BEHAVIOURS.iter().any(|behaviour| behaviour.id == *id);
     let named = ON_INSTANCES.iter().copied().chain(EXCEPTIONS.iter().map(|exception| exception.id));
     assert_eq!(named.filter(|id| !known(id)).collect::<Vec<_>>(), [""; 0], "no such behaviours");
-    let options = FakeOptions { docker: true, check_pace: PACE, settle: SETTLE, ..FakeOptions::default() };
-    let fake = Arc::new(Fake::start(options).unwrap());
+    let fake = fake();
     let reports = futures_util::future::join_all((0..=SHARDS).map(|own| run(&fake, own))).await;
     let mut reports = reports.into_iter().flatten();
     let mut report = reports.next().expect("some behaviour is asked for");
