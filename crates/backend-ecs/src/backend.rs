@@ -8,6 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream, stream::BoxStream, try_join}
 use serde_json::Value;
 use straddle_aws::Session;
 use straddle_core::{
+    clock::Clock,
     error::{Error, ErrorKind, Result},
     finding::{Finding, FindingKind, accept, refuse_blocked},
     model::App,
@@ -69,6 +70,15 @@ impl EcsOrchestrator {
         config.check()?;
         let session = Session::of(sdk, config.profile.as_deref())?;
         Ok(Self::build(config, session))
+    }
+
+    /// Sets the clock by which the published rates of ECS are kept; without it, that of the machine. What a step waits for goes by the clock of its
+    /// [`Context`].
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        let Shared { client, platform, .. } = &*self.shared;
+        let (client, platform) = (client.clone().with_clock(clock), platform.clone());
+        Self { shared: Arc::new(Shared { client, platform, account: OnceCell::new() }) }
     }
 
     fn build(config: EcsConfig, session: Session) -> Self {

@@ -53,6 +53,8 @@ pub struct Call {
 pub(super) struct Record {
     pub(super) calls: Vec<Call>,
     pub(super) counts: BTreeMap<String, usize>,
+    /// How many calls found no token.
+    pub(super) throttled: usize,
     plan: Vec<Planned>,
     buckets: BTreeMap<&'static str, (f64, Instant)>,
 }
@@ -98,15 +100,17 @@ impl Record {
     }
 
     /// Takes a token for a call out of the bucket that the service publishes for it; `false` where there is none.
-    pub(super) fn admit(&mut self, operation: &str) -> bool {
+    pub(super) fn admit(&mut self, operation: &str, speed: f64) -> bool {
         let Some((bucket, burst, rate)) = bucket(operation) else { return true };
         let now = Instant::now();
         let (tokens, last) = self.buckets.entry(bucket).or_insert((burst, now));
-        *tokens = (*tokens + now.duration_since(*last).as_secs_f64() * rate).min(burst);
+        *tokens = (*tokens + now.duration_since(*last).as_secs_f64() * rate * speed).min(burst);
         *last = now;
         let is_there = *tokens >= 1.0;
         if is_there {
             *tokens -= 1.0;
+        } else {
+            self.throttled += 1;
         }
         is_there
     }
@@ -230,7 +234,7 @@ mod tests {
     #[test]
     fn buckets_are_those_of_the_service() {
         let mut record = Record::default();
-        let admitted = (0..30).filter(|_| record.admit("ecs:RegisterTaskDefinition")).count();
+        let admitted = (0..30).filter(|_| record.admit("ecs:RegisterTaskDefinition", 1.0)).count();
         assert_eq!(admitted, 20);
         assert!(record.admit("ecs:DescribeTaskDefinition"));
     }

@@ -82,6 +82,8 @@ pub struct FakeOptions {
     pub sessions: Option<String>,
     /// How long a task that nothing checks must run to count as healthy, which is 40 s on AWS: 1 s.
     pub settle: Duration,
+    /// How many times faster than on a clock the buckets fill that [`throttle`](Self::throttle) keeps: 1.
+    pub speed: f64,
     /// How long reads show what was before a write.
     pub stale_reads: Duration,
     /// How long each step in the life of a task takes beside what it does: 20 ms.
@@ -105,6 +107,7 @@ impl Default for FakeOptions {
             region: "eu-central-1".to_owned(),
             sessions: None,
             settle: Duration::from_secs(1),
+            speed: 1.0,
             stale_reads: Duration::ZERO,
             step: Duration::from_millis(20),
             strict_names: false,
@@ -165,6 +168,12 @@ impl Fake {
     #[must_use]
     pub fn requests(&self) -> Vec<Call> {
         self.shared.record().calls.clone()
+    }
+
+    /// Returns how many calls came faster than the published rates, where these are kept.
+    #[must_use]
+    pub fn throttled(&self) -> usize {
+        self.shared.record().throttled
     }
 
     /// Returns the bodies of the calls of an operation.

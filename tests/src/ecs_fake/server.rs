@@ -72,7 +72,7 @@ async fn answer(shared: &Arc<Shared>, request: &Request) -> Option<Answer> {
     let (fault, is_admitted) = {
         let mut record = shared.record();
         let fault = record.note(&asked.operation, &asked.body);
-        (fault, !shared.options.throttle || record.admit(&asked.operation))
+        (fault, !shared.options.throttle || record.admit(&asked.operation, shared.options.speed))
     };
     if !is_admitted {
         return Some(refusal(asked.protocol, &throttled()));

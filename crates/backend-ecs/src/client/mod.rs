@@ -41,6 +41,12 @@ impl Client {
         }
     }
 
+    /// Sets the clock by which the rates are kept.
+    pub(crate) fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
     pub(crate) fn region(&self) -> &str {
         self.aws.session().region()
     }
