@@ -7,10 +7,12 @@ use std::{sync::Arc, time::Duration};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_types::{SdkConfig, region::Region};
 use futures_util::FutureExt;
+use serde_json::json;
 use straddle_conformance::{BEHAVIOURS, Bench, Outcome, Report, Suite};
 use straddle_core::orchestrator::Orchestrator;
 use straddle_ecs::{EcsConfig, EcsOrchestrator, Launch};
 use straddle_tests::{
+    aws::Api,
     ecs_fake::{Fake, FakeOptions, FakeWitness},
     report,
 };
@@ -31,6 +33,9 @@ const SETTLE: Duration = Duration::from_millis(2500);
 
 /// How much of the time between two health checks passes.
 const PACE: f64 = 0.2;
+
+/// In which services find each other.
+const NAMESPACE: &str = "suite.internal";
 
 /// What ECS cannot do, or the backend cannot yet.
 struct Exception {
@@ -89,6 +94,7 @@ fn config(cluster: &str, launch: Launch) -> EcsConfig {
         execution_role: Some("arn:aws:iam::111122223333:role/execution".to_owned()),
         task_role: Some("arn:aws:iam::111122223333:role/task".to_owned()),
         subnets: vec!["subnet-00000001".to_owned()],
+        namespace: Some(NAMESPACE.to_owned()),
         ..EcsConfig::default()
     }
 }
@@ -159,9 +165,14 @@ fn except(report: &mut Report) {
     }
 }
 
-fn fake() -> Arc<Fake> {
+/// Starts a fake with a namespace of Cloud Map.
+async fn fake() -> Arc<Fake> {
     let options = FakeOptions { docker: true, check_pace: PACE, settle: SETTLE, ..FakeOptions::default() };
-    Arc::new(Fake::start(options).unwrap())
+    let fake = Arc::new(Fake::start(options).unwrap());
+    let namespace = json!({ "Name": NAMESPACE, "Vpc": "vpc-00000001" });
+    let api = Api::at(&fake.url()).unwrap();
+    api.call("servicediscovery", "CreatePrivateDnsNamespace", &namespace).await.unwrap();
+    fake
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,7 +180,7 @@ async fn ecs_on_the_fake_behaves_as_the_suite_demands() {
     let known = |id: &&str| BEHAVIOURS.iter().any(|behaviour| behaviour.id == *id);
     let named = ON_INSTANCES.iter().copied().chain(EXCEPTIONS.iter().map(|exception| exception.id));
     assert_eq!(named.filter(|id| !known(id)).collect::<Vec<_>>(), [""; 0], "no such behaviours");
-    let fake = fake();
+    let fake = fake().await;
     let reports = futures_util::future::join_all((0..=SHARDS).map(|own| run(&fake, own))).await;
     let mut reports = reports.into_iter().flatten();
     let mut report = reports.next().expect("some behaviour is asked for");
