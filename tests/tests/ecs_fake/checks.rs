@@ -84,7 +84,7 @@ impl Application {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ecs_that_checks_by_commands_behaves_as_the_suite_demands() {
-    let fake = fake().await;
+    let fake = fake();
     let bench = bench(&fake, Launch::Fargate, SHARDS + 1).await;
     let application = |name: &str| Application {
         backend: Arc::clone(bench.orchestrator()),
