@@ -1,5 +1,12 @@
 //! The whole conformance suite on ECS, as a fake of its control plane has it, with real containers.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test program, whose helpers fail as its tests do"
+)]
+
+#[path = "ecs_fake/checks.rs"]
 mod checks;
 
 use std::{sync::Arc, time::Duration};
