@@ -363,7 +363,7 @@ mod tests {
         );
     }
 
-    fn ended(containers: Value) -> Value {
+    fn ended(containers: &Value) -> Value {
         json!({"taskArn": "a/1", "lastStatus": "STOPPED", "desiredStatus": "STOPPED",
             "stopCode": "EssentialContainerExited", "stoppedReason": "Essential container in task exited",
             "containers": containers})
@@ -373,17 +373,17 @@ mod tests {
     fn what_others_wait_for_is_to_blame() {
         let web = |words: &str| json!({"name": "web", "exitCode": 143, "reason": format!("CannotStartContainerError: dependency graph: {words}")});
         let failed = "failed to resolve container ordering dependency [first] for target [web] as dependency did not exit successfully.";
-        let task = ended(json!([web(failed), {"name": "first", "exitCode": 7}]));
+        let task = ended(&json!([web(failed), {"name": "first", "exitCode": 7}]));
         let found = troubles(&task).remove(0);
         assert_eq!((found.container.as_deref(), found.exit_code), (Some("first"), Some(7)));
         assert_eq!(found.summary, "container first, which others wait for, failed (exit 7)");
         let late = "container ordering dependency [first] for target [web] has timed out.";
-        let found = troubles(&ended(json!([web(late), {"name": "first", "exitCode": 137}]))).remove(0);
+        let found = troubles(&ended(&json!([web(late), {"name": "first", "exitCode": 137}]))).remove(0);
         assert_eq!((found.cause, found.exit_code), (Cause::DependencyFailed, None));
         // What it could not do itself says more.
         let missing = "failed to resolve the container ordering dependency [first] for target [web]";
         let first = json!({"name": "first", "reason": "CannotStartContainerError: exec: \"/nope\": no such file or directory"});
-        let found = troubles(&ended(json!([web(missing), first])));
+        let found = troubles(&ended(&json!([web(missing), first])));
         assert_eq!(found.iter().map(|one| one.cause).collect::<Vec<_>>(), [Cause::CommandMissing]);
     }
 
@@ -396,13 +396,13 @@ mod tests {
             (json!([{"name": "aside", "exitCode": 1}, {"name": "b", "exitCode": 3}]), 3),
             (json!([{"name": "aside", "exitCode": 0}, {"name": "b", "exitCode": 143}]), 143),
         ] {
-            let task = ended(containers);
+            let task = ended(&containers);
             assert_eq!(exit_code(&task, |name| name != "aside"), Some(code), "{task}");
         }
         let stopped = json!({"stopCode": "UserInitiated",
             "containers": [{"name": "a", "exitCode": 0}, {"name": "b", "exitCode": 143}]});
         assert_eq!(exit_code(&stopped, |_| true), Some(143));
-        let task = ended(json!([{"name": "a", "exitCode": 137}, {"name": "b", "exitCode": 4}]));
+        let task = ended(&json!([{"name": "a", "exitCode": 137}, {"name": "b", "exitCode": 4}]));
         assert_eq!(troubles(&task).iter().map(|one| one.exit_code).collect::<Vec<_>>(), [Some(4)]);
     }
 }

@@ -60,6 +60,16 @@ impl FakeWitness {
         self
     }
 
+    /// Makes a namespace of Cloud Map.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](ErrorKind::Invalid) where it is there already.
+    pub fn create_namespace(&self, name: &str) -> Result<()> {
+        let asked = json!({ "Name": name, "Vpc": "vpc-00000001" });
+        self.ask("servicediscovery:CreatePrivateDnsNamespace", &asked).map(drop)
+    }
+
     /// Returns the engine of the tasks.
     #[must_use]
     pub fn docker(&self) -> &Engine {

@@ -16,7 +16,7 @@ use straddle_core::{
 use straddle_ecs::Launch;
 use tokio::time::Instant;
 
-use super::{SHARDS, bench, fake};
+use super::{SHARDS, TURN, bench, fake};
 
 /// A service that is ready after a while.
 const CHECKED: &str = r#"
@@ -26,7 +26,7 @@ services:
     image: IMAGE
     command: [serve, "8080", --ready-after, 3s]
     ports: [8080]
-    health: {exec: [/probe, fetch, "http://127.0.0.1:8080/healthz"], interval: 5s, timeout: 2s, failures: 3, start_period: 60s}
+    health: {exec: [/probe, fetch, "http://127.0.0.1:8080/healthz"], interval: 5s, timeout: 10s, failures: 3, start_period: 60s}
     replicas: 2
     stop: {grace: 2s, drain: 0s}
 "#;
@@ -41,7 +41,7 @@ services:
       side:
         image: IMAGE
         command: [serve, "9090", --ready-after, 1s]
-        health: {exec: [/probe, fetch, "http://127.0.0.1:9090/healthz"], interval: 5s, timeout: 2s, failures: 10}
+        health: {exec: [/probe, fetch, "http://127.0.0.1:9090/healthz"], interval: 5s, timeout: 10s, failures: 10}
         essential: false
         start_timeout: 20s
     stop: {grace: 2s, drain: 0s}
@@ -84,6 +84,7 @@ impl Application {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ecs_that_checks_by_commands_behaves_as_the_suite_demands() {
+    let _turn = TURN.lock().await;
     let fake = fake();
     let bench = bench(&fake, Launch::Fargate, SHARDS + 1).await;
     let application = |name: &str| Application {
