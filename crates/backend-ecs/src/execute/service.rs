@@ -179,6 +179,11 @@ async fn update(
                     map.insert(key.to_owned(), json!([]));
                 }
             }
+            let mut deployments = before["deployments"].as_array().into_iter().flatten();
+            let connect = "serviceConnectConfiguration";
+            if !map.contains_key(connect) && deployments.any(|one| one[connect]["enabled"] == true) {
+                map.insert(connect.to_owned(), json!({"enabled": false}));
+            }
         }
     }
     if before["taskDefinition"] != arn {
