@@ -64,13 +64,14 @@ pub(super) async fn deploy(work: &Work<'_>, step: &ServiceStep, plan: &Fingerpri
         None => create(work, step, &service, &arn, plan).await?,
         Some(before) => update(work, step, &service, &arn, before).await?,
     };
-    for object in &step.last {
-        let document = filled(&object.document, &refs);
-        objects::make(client, &objects::Object { document, ..object.clone() }).await?;
-    }
     let goal = Goal::of(&made, &arn, step.force || !is_same);
     match rollout::follow(work, &goal).await {
         Ok(words) => {
+            // What follows the load begins once there is something that carries it.
+            for object in &step.last {
+                let document = filled(&object.document, &refs);
+                objects::make(client, &objects::Object { document, ..object.clone() }).await?;
+            }
             // No task uses them any more.
             for object in after_it {
                 objects::remove(client, object).await?;
