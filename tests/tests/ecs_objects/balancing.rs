@@ -7,7 +7,7 @@ use crate::stage::Stage;
 
 fn web(more: &str) -> String {
     format!(
-        "services:\n  web: {{image: shop/web:1, ports: [{{name: http, port: 8080}}], health: {{http: /healthz, port: http, interval: 10s}}, stop: {{drain: 5s}}, {more}}}\n"
+        "services:\n  web: {{image: shop/web:1, ports: [{{name: http, port: 8080}}], health: {{http: /healthz, port: http, interval: 10s, start_period: 30s}}, stop: {{drain: 5s}}, {more}}}\n"
     )
 }
 
@@ -31,6 +31,9 @@ async fn a_rule_and_its_target_group_come_change_and_go() {
     assert_eq!(condition(rule, "host-header"), ["shop.example.com"]);
     assert_eq!(condition(rule, "path-pattern"), ["/api", "/api/*"]);
     assert_eq!((&group["HealthCheckPath"], &group["VpcId"]), (&json!("/healthz"), &json!("vpc-0fake")));
+    let service = json!({"cluster": "main", "services": ["shop-web"]});
+    let service = stage.call("ecs", "DescribeServices", service).await["services"][0].clone();
+    assert_eq!(service["healthCheckGracePeriodSeconds"], 30, "what starts slowly is given its time");
     let attributes = json!({"TargetGroupArn": group["TargetGroupArn"]});
     let attributes = stage.call("elbv2", "DescribeTargetGroupAttributes", attributes).await;
     let drain = json!({"Key": "deregistration_delay.timeout_seconds", "Value": "5"});

@@ -35,7 +35,9 @@ async fn a_name_comes_and_goes() {
     stage.up(STORE).await;
     let names = stage.names().await;
     assert_eq!((names.len(), &names[0]["Name"]), (1, &json!("shop-store")));
-    assert_eq!(stage.service().await["serviceRegistries"][0]["registryArn"], names[0]["Arn"]);
+    let service = stage.service().await;
+    assert_eq!(service["serviceRegistries"][0]["registryArn"], names[0]["Arn"]);
+    assert_eq!(service["deployments"][0]["serviceConnectConfiguration"]["enabled"], true);
     let definition =
         stage.call("ecs", "DescribeTaskDefinition", json!({"taskDefinition": "shop-store"})).await;
     assert_eq!(definition["taskDefinition"]["status"], "ACTIVE");
@@ -50,7 +52,9 @@ async fn a_name_comes_and_goes() {
 
     stage.up(ALONE).await;
     assert_eq!(stage.names().await.len(), 0);
-    assert!(stage.service().await["serviceRegistries"].as_array().is_none_or(Vec::is_empty));
+    let service = stage.service().await;
+    assert!(service["serviceRegistries"].as_array().is_none_or(Vec::is_empty));
+    assert_ne!(service["deployments"][0]["serviceConnectConfiguration"]["enabled"], true);
     stage.up(STORE).await;
     stage.down().await;
     assert_eq!(stage.names().await.len(), 0);

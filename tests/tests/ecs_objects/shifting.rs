@@ -60,6 +60,17 @@ async fn traffic_goes_from_one_target_group_to_the_other_and_stays() {
     let longer = web("shop/web:2", BLUE_GREEN).replace("shop.example", "store.example");
     stage.up(&longer).await;
     assert_eq!(stage.weights().await, weights([("shop-web", 0), ("shop-web-b", 100)]));
+    // Back to one target group, whichever had the requests; and to two again, without a new revision.
+    stage.up(&web("shop/web:2", "strategy: rolling")).await;
+    assert_eq!(stage.groups().await.len(), 1);
+    assert_eq!(stage.deployment().await["status"], "SUCCESSFUL");
+    stage.up(&web("shop/web:2", BLUE_GREEN)).await;
+    assert_eq!(stage.weights().await.values().sum::<i64>(), 100);
+    stage.up(&web("shop/web:3", BLUE_GREEN)).await;
+    let counted = web("shop/web:3", BLUE_GREEN)
+        .replace("replicas: 2", "autoscale: {min: 1, max: 2, requests_per_minute: 10}");
+    let error = stage.plan(&counted).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Blocked, "{error}");
     stage.down().await;
     assert_eq!((stage.rules().await.len(), stage.groups().await.len()), (0, 0));
 }

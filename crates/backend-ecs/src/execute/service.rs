@@ -70,16 +70,17 @@ pub(super) async fn deploy(work: &Work<'_>, step: &ServiceStep, plan: &Fingerpri
         None => create(work, step, &service, &arn, plan).await?,
         Some(before) => update(work, step, &service, &arn, before).await?,
     };
-    for object in &step.last {
-        let document = filled(&object.document, &refs);
-        objects::make(client, &objects::Object { document, ..object.clone() }).await?;
-    }
     // Without a spec there is only what is deployed.
     let deployed = if step.definition.is_object() { None } else { client.definition(&arn).await? };
     let definition = deployed.as_ref().unwrap_or(&step.definition);
     let goal = Goal::of(&made, &arn, step.force || !is_same, definition);
     match rollout::follow(work, &goal).await {
         Ok(words) => {
+            // What follows the load begins once there is something that carries it.
+            for object in &step.last {
+                let document = filled(&object.document, &refs);
+                objects::make(client, &objects::Object { document, ..object.clone() }).await?;
+            }
             // No task uses them any more.
             for object in after_it {
                 objects::remove(client, object).await?;
@@ -192,6 +193,11 @@ async fn update(
                 if had && !map.contains_key(key) {
                     map.insert(key.to_owned(), json!([]));
                 }
+            }
+            let mut deployments = before["deployments"].as_array().into_iter().flatten();
+            let connect = "serviceConnectConfiguration";
+            if !map.contains_key(connect) && deployments.any(|one| one[connect]["enabled"] == true) {
+                map.insert(connect.to_owned(), json!({"enabled": false}));
             }
         }
     }

@@ -158,13 +158,11 @@ impl Found {
         self.own.iter().map(|((kind, name), document)| Object::new(kind, name, document.clone()))
     }
 
-    /// Returns what of it decisions rest on.
+    /// Returns what of it decisions rest on: what others do meanwhile makes no plan stale, and is looked at again where something is made.
     pub(crate) fn plain(&self) -> Value {
         let all: BTreeMap<String, &Value> =
             self.own.iter().map(|((kind, name), document)| (format!("{kind}/{name}"), document)).collect();
-        let strangers: BTreeMap<String, &String> =
-            self.strangers.iter().map(|((kind, name), whose)| (format!("{kind}/{name}"), whose)).collect();
-        json!([all, strangers])
+        json!(all)
     }
 }
 

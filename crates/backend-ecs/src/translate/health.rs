@@ -47,7 +47,7 @@ pub(super) fn container(
     if exec.is_some() {
         numbers = counted(out, (&field, &place), probe);
     } else {
-        unchecked(out, &field, probe, balanced);
+        unchecked(out, task, &field, probe, balanced);
     }
     // Kinds beside a command are for other engines, or for a load balancer.
     let beside = [
@@ -113,7 +113,7 @@ fn counted(out: &mut Output, (field, place): (&FieldPath, &Place), probe: &Probe
 }
 
 /// Answers for the numbers of a check that no container runs: what a load balancer makes of them is said there.
-fn unchecked(out: &mut Output, field: &FieldPath, probe: &Probe, balanced: bool) {
+fn unchecked(out: &mut Output, task: &Task<'_>, field: &FieldPath, probe: &Probe, balanced: bool) {
     let numbers = [
         (true, probe.interval != Timespan::from_secs(10), "interval"),
         (true, probe.timeout != Timespan::from_secs(5), "timeout"),
@@ -124,13 +124,40 @@ fn unchecked(out: &mut Output, field: &FieldPath, probe: &Probe, balanced: bool)
         if !given || balanced && is_balancers {
             continue;
         }
-        let message = if balanced {
-            "a load balancer knows no such time: see `ecs: {health_check_grace: ...}`"
-        } else {
-            "no check is made"
-        };
-        out.ignored(CODE, field.child(key), message);
+        let field = field.child(key);
+        if !balanced {
+            out.ignored(CODE, field, "no check is made");
+        } else if has_grace(task) {
+            out.ignored(
+                CODE,
+                field,
+                "`ecs: {health_check_grace: ...}` says how long the load balancer does not count",
+            );
+        }
     }
+}
+
+fn has_grace(task: &Task<'_>) -> bool {
+    task.template.ecs.as_ref().is_some_and(|block| block.health_check_grace.is_some())
+}
+
+/// Returns for how many seconds ECS does not look at what a load balancer finds: as long as what it checks takes to start. Where nothing is said
+/// that is no time at all, and what starts slowly is replaced for ever:
+/// [healthCheckGracePeriodSeconds](https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html).
+pub(super) fn grace(out: &mut Output, task: &Task<'_>) -> u64 {
+    let mut longest = 0;
+    for (name, container) in &task.template.containers {
+        let Some(probe) = container.health.as_ref().map(|health| &health.probe) else { continue };
+        if !is_balanced(task, name, container, probe) {
+            continue;
+        }
+        longest = longest.max(probe.start_period.millis().div_ceil(1000));
+        if probe.exec.is_none() && probe.start_period != Timespan::ZERO && !has_grace(task) {
+            let field = task.field.child("containers").child(name.as_str()).child("health");
+            out.map(field.child("start_period"), &[&task.place.child("healthCheckGracePeriodSeconds")]);
+        }
+    }
+    longest
 }
 
 /// Returns whether a load balancer checks the container.

@@ -259,6 +259,7 @@ fn permissions(kinds: &BTreeSet<&str>) -> Vec<String> {
                 "application-autoscaling:RegisterScalableTarget",
                 "application-autoscaling:TagResource",
                 "ecs:UntagResource",
+                "iam:CreateServiceLinkedRole",
             ],
         ),
         (

@@ -156,7 +156,11 @@ fn shifting(
     native: &mut DeploymentConfiguration,
 ) {
     let strategy = match rollout.strategy {
-        RolloutStrategy::Rolling => return,
+        RolloutStrategy::Rolling => {
+            // Said as well, since what is left out stays as it was.
+            native.strategy = Some("ROLLING".to_owned());
+            return;
+        }
         RolloutStrategy::BlueGreen => "BLUE_GREEN",
         RolloutStrategy::Linear => "LINEAR",
         RolloutStrategy::Canary => "CANARY",

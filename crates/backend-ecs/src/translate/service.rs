@@ -93,6 +93,10 @@ pub(super) fn service(out: &mut Output, around: &Around<'_>, name: &Name, servic
         let message = "a service with one task on every instance has no volumes of EBS";
         out.blocked("ecs/volume", field.child("mode"), message, "use `efs` or `host`");
     }
+    if native.load_balancers.is_some() {
+        // Always said, since what is left out stays as it was.
+        native.health_check_grace_period_seconds = Some(super::health::grace(out, &task));
+    }
     settings(out, &task, &place, block, is_daemon, &mut native);
     let key = ResourceKey::new(SERVICE, native_name.as_str());
     let mut main = resource(SERVICE, &native_name, &native);
