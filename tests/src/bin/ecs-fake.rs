@@ -48,6 +48,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut variables = vec![
         ("AWS_ENDPOINT_URL", fake.url()),
         ("AWS_REGION", FakeOptions::default().region),
+        // Some tools read the one, some the other.
+        ("AWS_DEFAULT_REGION", FakeOptions::default().region),
         ("AWS_ACCESS_KEY_ID", "test".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
     ];

@@ -236,6 +236,6 @@ mod tests {
         let mut record = Record::default();
         let admitted = (0..30).filter(|_| record.admit("ecs:RegisterTaskDefinition", 1.0)).count();
         assert_eq!(admitted, 20);
-        assert!(record.admit("ecs:DescribeTaskDefinition"));
+        assert!(record.admit("ecs:DescribeTaskDefinition", 1.0));
     }
 }
