@@ -2,7 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test program, whose helpers fail as its tests do")]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use aws_credential_types::{
     Credentials,
@@ -36,7 +42,7 @@ services:
   web: {image: 'shop/web:1', replicas: 2, after: {migrate: success}}
   cart: {image: 'shop/cart:1'}
 tasks:
-  migrate: {image: 'shop/web:1', command: [migrate]}
+  migrate: {image: 'exit:0'}
 ";
 
 const SECOND: &str = "\
@@ -44,23 +50,24 @@ app: shop
 services:
   web: {image: 'shop/web:2', replicas: 3, after: {migrate: success}}
 tasks:
-  migrate: {image: 'shop/web:2', command: [migrate]}
+  migrate: {image: 'exit:0', env: {TO: two}}
 ";
 
 fn app(text: &str) -> App {
     spec::from_yaml(text).unwrap()
 }
 
-/// Takes who calls from a list, each for a while, as a session does that is renewed.
-#[derive(Debug)]
-struct Renewed;
+/// Gives other keys each time that it is asked, as a session does that is renewed.
+#[derive(Debug, Default)]
+struct Renewed(AtomicUsize);
 
 impl ProvideCredentials for Renewed {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
     {
-        let keys = Credentials::new("test", "test", None, None, "tests");
+        let token = self.0.fetch_add(1, Ordering::Relaxed).to_string();
+        let keys = Credentials::new("test", "test", Some(token), None, "tests");
         future::ProvideCredentials::ready(Ok(keys))
     }
 }
@@ -87,7 +94,7 @@ impl Stage {
         let sdk = SdkConfig::builder()
             .region(Region::new("eu-central-1"))
             .endpoint_url(fake.url())
-            .credentials_provider(SharedCredentialsProvider::new(Renewed))
+            .credentials_provider(SharedCredentialsProvider::new(Renewed::default()))
             .build();
         let config = EcsConfig {
             execution_role: Some("arn:aws:iam::111122223333:role/execution".to_owned()),

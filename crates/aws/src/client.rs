@@ -153,9 +153,24 @@ impl Client {
     }
 
     async fn send(&self, call: Call<'_>) -> Outcome {
+        let used = self.credentials().await.map_err(Refused::Otherwise)?;
+        let outcome = self.send_as(&call, &used).await;
+        let Err(Refused::ByService(refusal)) = &outcome else { return outcome };
+        if !refusal.is_of_the_caller() {
+            return outcome;
+        }
+        // They may have ended early. Nothing was done, so that the call is made again where there are others.
+        *self.credentials.lock().await = None;
+        match self.credentials().await {
+            Ok(fresh) if !fresh.are(&used) => self.send_as(&call, &fresh).await,
+            _ => outcome,
+        }
+    }
+
+    async fn send_as(&self, call: &Call<'_>, credentials: &Credentials) -> Outcome {
         let name = format!("{}:{}", call.service.host, call.operation);
         let endpoint = self.session.endpoint(call.service);
-        let request = self.signed(&call, &endpoint).await.map_err(Refused::Otherwise)?;
+        let request = self.signed(call, &endpoint, credentials).map_err(Refused::Otherwise)?;
         let began = self.clock.monotonic();
         let outcome = tokio::time::timeout(PATIENCE, self.answered(request, &endpoint)).await;
         let took = self.clock.monotonic().saturating_sub(began);
@@ -163,12 +178,6 @@ impl Client {
             let seconds = PATIENCE.as_secs();
             Err(Refused::uncertain(format!("{endpoint} did not answer within {seconds} s")))
         });
-        if let Err(Refused::ByService(refusal)) = &outcome
-            && refusal.is_of_the_caller()
-        {
-            // They may have ended early: the next call gets new ones.
-            *self.credentials.lock().await = None;
-        }
         let refused = outcome.as_ref().err().map(|refused| refused.code().unwrap_or("no answer").to_owned());
         tracing::debug!(call = name, refused, took = ?took, "called AWS");
         outcome
@@ -187,8 +196,7 @@ impl Client {
         Ok(last.insert(self.session.credentials().await?).clone())
     }
 
-    async fn signed(&self, call: &Call<'_>, endpoint: &str) -> Result<HttpRequest> {
-        let credentials = self.credentials().await?;
+    fn signed(&self, call: &Call<'_>, endpoint: &str, credentials: &Credentials) -> Result<HttpRequest> {
         let url = format!("{}{}", endpoint.trim_end_matches('/'), call.path);
         let wrong = |reason: Box<dyn std::error::Error + Send + Sync>| {
             Error::new(ErrorKind::Invalid, format!("`{endpoint}` is no address of a service of AWS"))

@@ -32,6 +32,15 @@ impl Credentials {
         self.0.expiry().and_then(|expiry| Timestamp::try_from(expiry).ok())
     }
 
+    /// Returns whether they sign alike.
+    pub(crate) fn are(&self, other: &Self) -> bool {
+        let parts = |one: &Self| {
+            let token = one.0.session_token().map(str::to_owned);
+            (one.0.access_key_id().to_owned(), one.0.secret_access_key().to_owned(), token)
+        };
+        parts(self) == parts(other)
+    }
+
     /// Takes those that a provider gave.
     pub(crate) fn of(credentials: aws_credential_types::Credentials) -> Self {
         Self(credentials)
