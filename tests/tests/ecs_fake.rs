@@ -55,11 +55,9 @@ struct Exception {
 
 const BY_COMMAND: &str =
     "ECS checks by a command inside the container, or by a load balancer, and the suite asks by HTTP";
-const NAMED_ALIKE: &str =
-    "volumes of Docker on an instance have the names of the spec, so that two applications share them there";
 
 /// All exceptions. One that passes has to go.
-const EXCEPTIONS: [Exception; 10] = [
+const EXCEPTIONS: [Exception; 8] = [
     Exception {
         id: "update-image",
         says: &["another image under the same name makes no change"],
@@ -70,8 +68,6 @@ const EXCEPTIONS: [Exception; 10] = [
         says: &["services: [], tasks: [], volumes: []"],
         why: "no call of ECS tells which volumes of Docker are on an instance",
     },
-    Exception { id: "two-apps", says: &["they share a volume"], why: NAMED_ALIKE },
-    Exception { id: "two-environments", says: &["they share a volume"], why: NAMED_ALIKE },
     Exception { id: "health-gate", says: &["what is never healthy counts as done"], why: BY_COMMAND },
     Exception { id: "depends-healthy", says: &["by a command inside it only"], why: BY_COMMAND },
     Exception { id: "depends-healthy-failed", says: &["by a command inside it only"], why: BY_COMMAND },

@@ -262,25 +262,21 @@ fn ruled(
         resources.push(target_group(out, around, task, (name, port), container, check));
     }
     let first = names[0].clone();
-    let groups: Vec<Value> = names
-        .iter()
-        .enumerate()
-        .map(|(at, name)| json!({"TargetGroupArn": format!("@{TARGET_GROUP}/{name}"), "Weight": if at == 0 { 100 } else { 0 }}))
-        .collect();
+    let arn = |name: &String| format!("@{TARGET_GROUP}/{name}");
+    let action = match names.as_slice() {
+        [first, second] => json!({"Type": "forward", "ForwardConfig": {"TargetGroups": [
+            {"TargetGroupArn": arn(first), "Weight": 100}, {"TargetGroupArn": arn(second), "Weight": 0},
+        ]}}),
+        _ => json!({"Type": "forward", "TargetGroupArn": arn(&first)}),
+    };
     let mut tags = capital(around, task.name);
     tags.push(json!({"Key": tags::NAME, "Value": rule}));
-    let mut document = json!({
+    let document = json!({
         "ListenerArn": listener,
         "Conditions": conditions,
-        "Actions": [{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}],
+        "Actions": [action],
         "Tags": tags,
     });
-    if !moves
-        && let Some(group) =
-            document.pointer_mut("/Actions/0/ForwardConfig/TargetGroups/0").and_then(Value::as_object_mut)
-    {
-        group.shift_remove("Weight");
-    }
     let mut made = resource(LISTENER_RULE, &rule, &document);
     made.depends_on = resources.iter().map(|one| one.key.clone()).collect();
     resources.push(made);

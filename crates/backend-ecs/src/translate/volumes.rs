@@ -11,9 +11,12 @@ use straddle_core::{
 };
 
 use super::{Around, task::Task};
-use crate::document::{
-    DockerVolume, EfsAuthorization, EfsVolume, HostVolume, LinuxParameters, MountPoint, Tmpfs,
-    Volume as Native,
+use crate::{
+    document::{
+        DockerVolume, EfsAuthorization, EfsVolume, HostVolume, LinuxParameters, MountPoint, Tmpfs,
+        Volume as Native,
+    },
+    names,
 };
 
 const CODE: &str = "ecs/volume";
@@ -70,7 +73,7 @@ impl Mounted {
             out.map(field.child("read_only"), &[&place.child("readOnly")]);
             self.0.insert(name.to_string());
             native.push(MountPoint {
-                source_volume: name.to_string(),
+                source_volume: native_name(around, name.as_str(), volume),
                 container_path: target.to_string(),
                 read_only: *read_only,
             });
@@ -91,7 +94,9 @@ impl Mounted {
             let volume = around.app.volumes.get(name.as_str()).unwrap_or(&fallback);
             let place = task.place.child("volumes").index(native.len());
             let field = FieldPath::root().child("volumes").child(name.as_str());
-            if let Some(made) = one(out, task, &field, &place, &name, volume) {
+            if let Some(made) =
+                one(out, task, &field, &place, native_name(around, &name, Some(volume)), volume)
+            {
                 if made.configured_at_launch == Some(true) {
                     at_launch.push(name.clone());
                 }
@@ -103,6 +108,15 @@ impl Mounted {
             out.blocked(CODE, task.field.clone(), message, "put what it holds into one volume");
         }
         (native, at_launch)
+    }
+}
+
+/// Returns what a volume is called. One of Docker has that name on the instance, where those of other applications are, too.
+fn native_name(around: &Around<'_>, name: &str, volume: Option<&Volume>) -> String {
+    match volume.map(Volume::kind) {
+        Some(VolumeKind::Existing(existing)) => existing.to_owned(),
+        None | Some(VolumeKind::Persistent) => names::workload(around.scope, name),
+        _ => name.to_owned(),
     }
 }
 
@@ -122,11 +136,11 @@ fn one(
     task: &Task<'_>,
     field: &FieldPath,
     place: &Place,
-    name: &str,
+    name: String,
     volume: &Volume,
 ) -> Option<Native> {
     let Volume { size, class, ephemeral: _, host: _, efs: _, ebs: _, existing: _ } = volume;
-    let mut native = Native { name: name.to_owned(), ..Native::default() };
+    let mut native = Native { name, ..Native::default() };
     // Said once, however many tasks mount it.
     let mut once = |finding: Finding| {
         if !out.findings.contains(&finding) {
@@ -178,12 +192,11 @@ fn one(
             }
             native.configured_at_launch = Some(true);
         }
-        VolumeKind::Existing(existing) => {
+        VolumeKind::Existing(_) => {
             if !task.compute.has_instances() {
                 let message = format!("{} has no volumes of Docker", task.compute.launch);
                 once(blocked(field.child("existing"), &message, "use `efs: {file_system: fs-...}`"));
             }
-            native.name = existing.to_owned();
             native.docker_volume_configuration = Some(docker(class.as_deref()));
         }
         VolumeKind::Persistent => {
