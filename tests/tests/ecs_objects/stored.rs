@@ -135,7 +135,7 @@ async fn everything_that_is_sent_is_stored_as_it_is_sent() {
     let listener = call("elbv2", "CreateListener", listener).await["Listeners"][0]["ListenerArn"].clone();
     let mut rule = typed(sent("elasticloadbalancing:CreateRule"));
     rule["ListenerArn"] = listener;
-    rule["Actions"][0]["ForwardConfig"]["TargetGroups"][0]["TargetGroupArn"] = json!(arn);
+    rule["Actions"][0]["TargetGroupArn"] = json!(arn);
     let made = call("elbv2", "CreateRule", rule.clone()).await["Rules"][0]["RuleArn"].clone();
     let stored = call("elbv2", "DescribeRules", json!({"RuleArns": [made]})).await["Rules"][0].clone();
     for key in ["Priority", "Conditions", "Actions"] {
