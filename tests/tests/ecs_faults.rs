@@ -1,6 +1,11 @@
 //! What goes wrong between Straddle and ECS: whatever call it is, the same command comes to the same end, and nothing is there twice.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test program, whose helpers fail as its tests do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test program, whose helpers fail as its tests do, and which prints its figures"
+)]
 
 use std::{
     sync::{

@@ -1,6 +1,11 @@
 //! How often ECS is called: what a plan and a status of many services cost, and a deployment of all of them within the published rates.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test program, whose helpers fail as its tests do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test program, whose helpers fail as its tests do, and which prints its figures"
+)]
 
 use std::{collections::BTreeMap, fmt::Write, sync::Arc, time::Duration};
 
