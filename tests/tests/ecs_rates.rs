@@ -129,7 +129,7 @@ fn sum(calls: &BTreeMap<String, usize>) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn law_9_calls_of_a_plan_and_a_status_are_budgeted() {
     for services in [1, 100] {
-        calls_of(services, 200).await;
+        calls_of(services, 50).await;
     }
     if let Some(services) = asked() {
         calls_of(services, 200).await;
@@ -166,8 +166,9 @@ async fn calls_of(services: usize, speed: u32) {
 /// A deployment of many services is never throttled: ECS registers one task definition a second, after the first twenty.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_of_many_services_stays_within_the_published_rates() {
-    let services = asked().unwrap_or(200);
-    let stage = Stage::new(services, 40);
+    let services = asked().unwrap_or(40);
+    // Much faster, and what the machine takes for a call would count for seconds.
+    let stage = Stage::new(services, 10);
     let took = stage.up().await.as_secs_f64();
     let calls = stage.fake.calls();
     println!("{services} services: up in {took:.0} s of ECS with {calls:?}");
