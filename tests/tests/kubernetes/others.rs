@@ -100,7 +100,13 @@ async fn nothing_is_put_into_a_namespace_that_goes() {
     bench.apply_as("somebody", &holder);
     let name = bench.ground.name.clone();
     bench.ground.kubectl(&["delete", "namespace", &name, "--wait=false"], None).unwrap();
-    until("what can go is gone", || bench.get("deployment", "web") == Value::Null).await;
+    until("what can go is gone, and the cluster says what cannot", || {
+        let namespace =
+            bench.ground.cluster.kubectl(&["get", "namespace", &name, "-o", "json"], None).unwrap();
+        bench.get("deployment", "web") == Value::Null
+            && namespace["status"]["conditions"].to_string().contains("example.com/hold")
+    })
+    .await;
 
     let error = bench.up(&app).await.unwrap_err();
     assert_conflict(&error, &[&name, "is being removed", "example.com/hold"]);
