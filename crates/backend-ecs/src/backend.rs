@@ -26,7 +26,7 @@ use tokio::sync::OnceCell;
 use crate::{
     client::{Client, number_of},
     config::EcsConfig,
-    connect, diff, events, exec, execute, facts, lease, logs,
+    connect, diff, events, exec, execute, explain, facts, lease, logs,
     observe::{Live, kept, moment, revision_of},
     platform::EcsPlatform,
     run, status, tags,
@@ -125,9 +125,7 @@ impl EcsOrchestrator {
         translation.findings.retain(|finding| finding.kind != FindingKind::Elsewhere);
         Ok((steps, translation.findings, live))
     }
-}
 
-impl EcsOrchestrator {
     /// Returns the steps of an intent, the findings about it, and what it was made from.
     async fn steps(&self, scope: &Scope, intent: &Intent) -> Result<(Steps, Vec<Finding>, Live)> {
         if let Intent::Apply { app, only } = intent {
@@ -259,7 +257,7 @@ impl Orchestrator for EcsOrchestrator {
         Ok(revisions
             .filter_map(|definition| {
                 let number = definition["taskDefinitionArn"].as_str().and_then(number_of)?;
-                let containers = definition["containerDefinitions"].as_array().into_iter().flatten();
+                let containers = explain::defined(&definition);
                 Some(RevisionInfo {
                     number,
                     hash: tags::of(&definition, tags::HASH).unwrap_or_default().to_owned(),

@@ -17,7 +17,13 @@ use straddle_core::{
     scope::Scope,
 };
 
-use crate::{backend::Shared, client::last_part, connect::find, explain::containers, observe::Tasks};
+use crate::{
+    backend::Shared,
+    client::last_part,
+    connect::find,
+    explain::{containers, defined, is_essential},
+    observe::Tasks,
+};
 
 const PLUGIN: &str = "session-manager-plugin";
 
@@ -87,10 +93,8 @@ async fn container<'a>(shared: &Shared, task: &'a Value, request: &ExecRequest) 
     }
     let arn = task["taskDefinitionArn"].as_str().unwrap_or_default();
     let definition = shared.client.definition(arn).await?.unwrap_or_default();
-    let essential: Vec<&str> = containers_of(&definition)
-        .filter(|one| one["essential"] != false)
-        .filter_map(|one| one["name"].as_str())
-        .collect();
+    let essential: Vec<&str> =
+        defined(&definition).filter(|one| is_essential(one)).filter_map(|one| one["name"].as_str()).collect();
     let chosen = match essential.as_slice() {
         [only] => Some(*only),
         several => several.iter().copied().find(|name| *name == workload),
@@ -99,10 +103,6 @@ async fn container<'a>(shared: &Shared, task: &'a Value, request: &ExecRequest) 
         Error::new(ErrorKind::Invalid, format!("`{workload}` has several containers: {}", all.join(", ")))
             .with_help("name one with --container")
     })
-}
-
-fn containers_of(definition: &Value) -> impl Iterator<Item = &Value> {
-    definition["containerDefinitions"].as_array().into_iter().flatten()
 }
 
 /// Refuses what cannot work, with the reason that ECS knows.

@@ -36,6 +36,16 @@ pub(crate) fn containers(task: &Value) -> impl Iterator<Item = &Value> {
     task["containers"].as_array().into_iter().flatten()
 }
 
+/// Returns the containers that a task definition defines.
+pub(crate) fn defined(definition: &Value) -> impl Iterator<Item = &Value> {
+    definition["containerDefinitions"].as_array().into_iter().flatten()
+}
+
+/// Returns whether a task ends with a container that is defined so, which it does unless that is denied.
+pub(crate) fn is_essential(defined: &Value) -> bool {
+    defined["essential"] != false
+}
+
 /// Returns the exit code of a task: that of the container with which it ended, of those that `is_essential` by their names.
 ///
 /// ECS does not tell which one it was; the agent ends the others by signals, so that whatever else they exit with is their own.

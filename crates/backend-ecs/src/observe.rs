@@ -231,7 +231,7 @@ impl Tasks {
         let calls: Vec<_> = arns.iter().map(|arn| client.definition(arn)).collect();
         let found: Vec<Option<Value>> = stream::iter(calls).buffered(PARALLEL).try_collect().await?;
         let checked = |definition: &Value| {
-            let all = definition["containerDefinitions"].as_array().into_iter().flatten();
+            let all = crate::explain::defined(definition);
             let all = all.filter(|one| one["healthCheck"].is_object());
             all.filter_map(|one| one["name"].as_str().map(str::to_owned)).collect()
         };

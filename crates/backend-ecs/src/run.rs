@@ -140,8 +140,7 @@ fn overridden(document: &mut Value, definition: &Value, request: &RunRequest) ->
     if request.command.is_none() && request.environment.is_empty() {
         return Ok(());
     }
-    let containers = definition["containerDefinitions"].as_array().into_iter().flatten();
-    let main = containers.into_iter().find(|one| one["essential"] == true);
+    let main = crate::explain::defined(definition).find(|one| one["essential"] == true);
     let mut own = json!({"name": main.map(|one| one["name"].clone())});
     if let Some(command) = &request.command {
         own["command"] = json!(command);

@@ -55,7 +55,7 @@ pub(super) struct Goal {
 impl Goal {
     /// Takes the deployment that a call came to, from its answer, and what its tasks are made of.
     pub(super) fn of(service: &Value, arn: &str, is_new: bool, definition: &Value) -> Self {
-        let containers = definition["containerDefinitions"].as_array().into_iter().flatten();
+        let containers = explain::defined(definition);
         let primary = deployments(service).find(|one| one["status"] == "PRIMARY");
         let id = primary.and_then(|one| one["id"].as_str()).map(str::to_owned);
         let deadline = tags::of(service, tags::DEADLINE).and_then(|text| text.parse().ok());
@@ -68,7 +68,7 @@ impl Goal {
             desired: service["desiredCount"].as_u64(),
             // The others do not count for the health of a task.
             checked: containers
-                .filter(|one| one["essential"] != false && one["healthCheck"].is_object())
+                .filter(|one| explain::is_essential(one) && one["healthCheck"].is_object())
                 .filter_map(|one| one["name"].as_str().map(str::to_owned))
                 .collect(),
         }

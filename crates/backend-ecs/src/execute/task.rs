@@ -119,8 +119,7 @@ pub(crate) struct Asked<'a> {
 
 impl Asked<'_> {
     fn is_essential(&self, container: &str) -> bool {
-        let mut all = self.definition["containerDefinitions"].as_array().into_iter().flatten();
-        all.any(|one| one["name"] == container && one["essential"] != false)
+        explain::defined(self.definition).any(|one| one["name"] == container && explain::is_essential(one))
     }
 
     /// Returns the exit code of the one essential container that has ended, where the others have not.
