@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use aws_types::{SdkConfig, region::Region};
 use futures_util::FutureExt;
 use straddle_conformance::{Bench, Suite};
 use straddle_core::orchestrator::Orchestrator;
 use straddle_ecs::{EcsConfig, EcsOrchestrator, Launch};
 use straddle_tests::{
-    aws::{MINISTACK, MiniStack},
+    aws::{MINISTACK, MiniStack, sdk},
     report,
 };
 
@@ -46,16 +44,6 @@ fn config(cluster: &str) -> EcsConfig {
     }
 }
 
-/// Who calls, and where: nobody looks at the keys.
-fn sdk(url: &str) -> SdkConfig {
-    let keys = Credentials::new("test", "test", None, None, "tests");
-    SdkConfig::builder()
-        .region(Region::new("us-east-1"))
-        .endpoint_url(url)
-        .credentials_provider(SharedCredentialsProvider::new(keys))
-        .build()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn ecs_on_ministack_behaves_as_the_suite_demands() {
     let cluster = format!("suite{}", std::process::id());
@@ -65,7 +53,7 @@ async fn ecs_on_ministack_behaves_as_the_suite_demands() {
         move || {
             let (url, cluster) = (url.clone(), cluster.clone());
             async move {
-                let backend = EcsOrchestrator::from_sdk_config(sdk(&url), config(&cluster))?;
+                let backend = EcsOrchestrator::from_sdk_config(sdk(&url, "us-east-1"), config(&cluster))?;
                 Ok(Arc::new(backend) as Arc<dyn Orchestrator>)
             }
             .boxed()

@@ -11,13 +11,12 @@ mod checks;
 
 use std::{sync::Arc, time::Duration};
 
-use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use aws_types::{SdkConfig, region::Region};
 use futures_util::FutureExt;
 use straddle_conformance::{BEHAVIOURS, Bench, Outcome, Report, Suite};
 use straddle_core::orchestrator::Orchestrator;
 use straddle_ecs::{EcsConfig, EcsOrchestrator, Launch};
 use straddle_tests::{
+    aws::sdk,
     ecs_fake::{Fake, FakeOptions, FakeWitness},
     report,
 };
@@ -111,21 +110,11 @@ fn config(cluster: &str, launch: Launch) -> EcsConfig {
     }
 }
 
-/// Who calls, and where: nobody looks at the keys.
-fn sdk(url: &str) -> SdkConfig {
-    let keys = Credentials::new("test", "test", None, None, "tests");
-    SdkConfig::builder()
-        .region(Region::new("eu-central-1"))
-        .endpoint_url(url)
-        .credentials_provider(SharedCredentialsProvider::new(keys))
-        .build()
-}
-
 async fn bench(fake: &Arc<Fake>, launch: Launch, shard: usize) -> Bench {
     let cluster = format!("s{shard}-{}", std::process::id());
     let (url, name) = (fake.url(), cluster.clone());
     let connect = move || {
-        let backend = EcsOrchestrator::from_sdk_config(sdk(&url), config(&name, launch));
+        let backend = EcsOrchestrator::from_sdk_config(sdk(&url, "eu-central-1"), config(&name, launch));
         async move { Ok(Arc::new(backend?) as Arc<dyn Orchestrator>) }.boxed()
     };
     let backend = connect().await.unwrap();

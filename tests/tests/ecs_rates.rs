@@ -9,8 +9,6 @@
 
 use std::{collections::BTreeMap, fmt::Write, sync::Arc, time::Duration};
 
-use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use aws_types::{SdkConfig, region::Region};
 use futures_util::{FutureExt, future::BoxFuture};
 use straddle_core::{
     clock::{Clock, SystemClock},
@@ -22,7 +20,10 @@ use straddle_core::{
     spec,
 };
 use straddle_ecs::{EcsConfig, EcsOrchestrator};
-use straddle_tests::ecs_fake::{Fake, FakeOptions};
+use straddle_tests::{
+    aws::sdk,
+    ecs_fake::{Fake, FakeOptions},
+};
 
 /// A clock that runs faster than the machine's.
 #[derive(Debug)]
@@ -72,12 +73,7 @@ impl Stage {
             ..FakeOptions::default()
         })
         .unwrap();
-        let keys = Credentials::new("test", "test", None, None, "tests");
-        let sdk = SdkConfig::builder()
-            .region(Region::new("eu-central-1"))
-            .endpoint_url(fake.url())
-            .credentials_provider(SharedCredentialsProvider::new(keys))
-            .build();
+        let sdk = sdk(&fake.url(), "eu-central-1");
         let config = EcsConfig {
             execution_role: Some("arn:aws:iam::111122223333:role/execution".to_owned()),
             subnets: vec!["subnet-00000001".to_owned()],

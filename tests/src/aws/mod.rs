@@ -16,6 +16,8 @@ pub use self::{
     moto::{MOTO, Moto},
 };
 
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_types::{SdkConfig, region::Region};
 use straddle_core::error::{Error, ErrorKind, Result};
 
 /// Reads a variable that `scripts/aws` sets.
@@ -24,4 +26,15 @@ fn variable(name: &str) -> Result<String> {
         Error::new(ErrorKind::NotFound, format!("{name} is not set"))
             .with_help("eval \"$(scripts/aws start)\"")
     })
+}
+
+/// Says who calls, and where: nobody there looks at the keys.
+#[must_use]
+pub fn sdk(url: &str, region: &'static str) -> SdkConfig {
+    let keys = Credentials::new("test", "test", None, None, "tests");
+    SdkConfig::builder()
+        .region(Region::new(region))
+        .endpoint_url(url)
+        .credentials_provider(SharedCredentialsProvider::new(keys))
+        .build()
 }

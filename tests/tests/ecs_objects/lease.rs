@@ -7,8 +7,9 @@ use straddle_core::{
     orchestrator::{Holder, Orchestrator},
 };
 use straddle_ecs::{EcsConfig, EcsOrchestrator};
+use straddle_tests::aws::sdk;
 
-use crate::stage::{Stage, sdk};
+use crate::stage::Stage;
 
 const NAME: &str = "/straddle/main/shop/lease";
 
@@ -49,7 +50,7 @@ async fn a_lease_is_held_by_one_and_given_back() {
     // Every application has its own, and so has every cluster.
     let lease = stage.orchestrator.lock(&stage.scope, &holder("ada up")).await.unwrap();
     let config = EcsConfig { cluster: Some("other".to_owned()), ..EcsConfig::default() };
-    let other = EcsOrchestrator::from_sdk_config(sdk(&stage.fake.url()), config).unwrap();
+    let other = EcsOrchestrator::from_sdk_config(sdk(&stage.fake.url(), "eu-central-1"), config).unwrap();
     let second = other.lock(&stage.scope, &holder("bob up")).await.unwrap();
     other.unlock(second).await.unwrap();
     stage.orchestrator.unlock(lease).await.unwrap();

@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use aws_types::{SdkConfig, region::Region};
 use serde_json::{Value, json};
 use straddle_core::{
     clock::SystemClock,
@@ -17,7 +15,7 @@ use straddle_core::{
 };
 use straddle_ecs::{EcsConfig, EcsOrchestrator, Launch};
 use straddle_tests::{
-    aws::{Api, Model},
+    aws::{Api, Model, sdk},
     ecs_fake::{Call, Fake, FakeOptions},
 };
 
@@ -42,16 +40,6 @@ pub(crate) struct Stage {
     pub(crate) orchestrator: Arc<dyn Orchestrator>,
     pub(crate) scope: Scope,
     pub(crate) listener: String,
-}
-
-/// Who calls, and where: nobody looks at the keys.
-pub(crate) fn sdk(url: &str) -> SdkConfig {
-    let keys = Credentials::new("test", "test", None, None, "tests");
-    SdkConfig::builder()
-        .region(Region::new("eu-central-1"))
-        .endpoint_url(url)
-        .credentials_provider(SharedCredentialsProvider::new(keys))
-        .build()
 }
 
 pub(crate) fn role(name: &str) -> Option<String> {
@@ -97,7 +85,8 @@ impl Stage {
             listener: Some(listener.clone()),
             ..EcsConfig::default()
         });
-        let orchestrator = EcsOrchestrator::from_sdk_config(sdk(&fake.url()), config).unwrap();
+        let orchestrator =
+            EcsOrchestrator::from_sdk_config(sdk(&fake.url(), "eu-central-1"), config).unwrap();
         fake.forget();
         let scope = Scope::new(&"shop".parse().unwrap());
         Self { fake, api, orchestrator: Arc::new(orchestrator), scope, listener }
